@@ -1,0 +1,156 @@
+# macp-observer: one Makefile, no recursion into folders, everything that is made lands in $(BUILD).
+#
+#   make            both programs            make test      the one test command
+#   make deps       Debian packages          make demo      the whole path on one port
+#   make lint | asan | fuzz | check-sql | bench | interop | install | clean
+#   V=1 shows the commands; BUILD=dir builds elsewhere; SANITIZE=address,undefined instruments.
+
+VERSION  := 0.1.0
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CC       ?= gcc
+CLANG    ?= clang
+SANITIZE ?=
+WERROR   ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifneq ($(V),1)
+Q := @
+endif
+say = @printf '  %-8s %s\n' $(1) $(2)
+
+# --- flags -----------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
+        -Wconversion $(if $(WERROR),-Werror)
+PACKAGES := jansson libpq libprotobuf-c uuid libpcre2-8
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+HARDEN := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
+CFLAGS_ALL := -std=gnu17 -g -fPIE -ffunction-sections -fdata-sections -D_GNU_SOURCE \
+        -DMACP_VERSION='"$(VERSION)"' -I. -I$(BUILD) -I$(BUILD)/proto $(PKG_CFLAGS) \
+        $(if $(SANITIZE),$(SAN_FLAGS),$(HARDEN)) $(CFLAGS)
+LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
+        $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+
+LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
+LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
+LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 $(LIBS_SHARED)
+LIBS_TEST   := -lcmocka -lcurl
+
+# --- sources ---------------------------------------------------------------------------------
+
+PROTO    := $(shell find proto -name '*.proto')
+PROTO_C  := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(PROTO))
+PROTO_H  := $(PROTO_C:.c=.h)
+QUERIES  := $(sort $(wildcard sql/queries/*.sql))
+MIGRATIONS := $(sort $(wildcard sql/migrations/*.sql))
+
+SHARED_C  := $(wildcard shared/*.c)
+FCGI_C    := $(filter-out fcgi/main.c,$(wildcard fcgi/*.c))
+OBS_C     := $(filter-out observerd/main.c,$(wildcard observerd/*.c))
+RUNTIME_C := $(wildcard tests/runtime/*.c)
+SUPPORT_MAINS := $(wildcard tests/support/*_main.c)
+SUPPORT_C := $(filter-out $(SUPPORT_MAINS),$(wildcard tests/support/*.c))
+UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+GOLDEN    := $(patsubst tests/golden/%.c,$(BUILD)/tests/golden/%,$(wildcard tests/golden/test_*.c))
+INTEGRATION := $(patsubst tests/integration/%.c,$(BUILD)/tests/integration/%,$(wildcard tests/integration/test_*.c))
+FAULT     := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
+BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+TOOLS     := $(BUILD)/tests/scripted-runtime \
+             $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(SUPPORT_MAINS))
+PROGRAMS  := $(BUILD)/macp-observerd $(BUILD)/macp-fcgi
+
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+PROTO_O := $(patsubst $(BUILD)/proto/%.c,$(BUILD)/obj/proto/%.o,$(PROTO_C))
+SQL_O   := $(BUILD)/obj/sql.gen.o
+
+.PHONY: all deps need-deps test unit golden integration fault lint asan fuzz bench interop demo check-sql install clean tools
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(PROGRAMS)
+tools: $(TOOLS)
+
+# --- generated code --------------------------------------------------------------------------
+
+$(BUILD)/proto/%.pb-c.c $(BUILD)/proto/%.pb-c.h &: proto/%.proto
+	$(call say,PROTOC,$<)
+	@mkdir -p $(BUILD)/proto
+	$(Q)protoc-c --c_out=$(BUILD)/proto -Iproto $<
+
+$(BUILD)/sql.gen.c $(BUILD)/sql.gen.h &: sql/generate.awk $(QUERIES) $(MIGRATIONS)
+	$(call say,SQL,$(BUILD)/sql.gen.c)
+	@mkdir -p $(BUILD)
+	$(Q)awk -v out=$(BUILD)/sql.gen -f sql/generate.awk $(MIGRATIONS) $(QUERIES)
+
+# --- objects and archives --------------------------------------------------------------------
+
+COMPILE = $(Q)$(CC) $(CFLAGS_ALL) $(WARN) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/proto/%.o: $(BUILD)/proto/%.c | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(SQL_O): $(BUILD)/sql.gen.c $(BUILD)/sql.gen.h
+	@mkdir -p $(@D)
+	$(COMPILE)
+
+$(BUILD)/obj/%.o: %.c | $(PROTO_H) $(BUILD)/sql.gen.h
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(COMPILE)
+
+define archive
+$(1): $(2)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(eval $(call archive,$(BUILD)/libproto.a,$(PROTO_O)))
+$(eval $(call archive,$(BUILD)/libshared.a,$(call objs,$(SHARED_C)) $(SQL_O)))
+$(eval $(call archive,$(BUILD)/libobserverd.a,$(call objs,$(OBS_C))))
+$(eval $(call archive,$(BUILD)/libfcgiapp.a,$(call objs,$(FCGI_C))))
+$(eval $(call archive,$(BUILD)/libsupport.a,$(call objs,$(SUPPORT_C))))
+
+# --- programs --------------------------------------------------------------------------------
+
+LINK = $(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@
+
+$(BUILD)/macp-observerd: $(call objs,observerd/main.c) $(BUILD)/libobserverd.a $(BUILD)/libproto.a $(BUILD)/libshared.a
+	$(call say,LINK,$@)
+	$(LINK) $^ $(LIBS_OBS)
+
+$(BUILD)/macp-fcgi: $(call objs,fcgi/main.c) $(BUILD)/libfcgiapp.a $(BUILD)/libshared.a
+	$(call say,LINK,$@)
+	$(LINK) $^ $(LIBS_FCGI)
+
+$(BUILD)/tests/scripted-runtime: $(call objs,$(RUNTIME_C)) $(BUILD)/libproto.a $(BUILD)/libshared.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(LIBS_OBS)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(BUILD)/libsupport.a $(BUILD)/libshared.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(LIBS_TEST) $(LIBS_SHARED)
+
+# Unit, golden and bench programs may reach into either program's modules; integration and fault
+# tests see them only from outside.
+INSIDE := $(BUILD)/libobserverd.a $(BUILD)/libfcgiapp.a $(BUILD)/libsupport.a $(BUILD)/libproto.a $(BUILD)/libshared.a
+$(UNIT) $(GOLDEN) $(BENCH): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(INSIDE)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(LIBS_TEST) -lfcgi $(LIBS_OBS)
+
+$(INTEGRATION) $(FAULT): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libsupport.a $(BUILD)/libshared.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(LINK) $^ $(LIBS_TEST) $(LIBS_SHARED)
+
+-include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,31 @@
+/*
+ * app.h - what all threads of macp-fcgi share.
+ *
+ * Purpose    the one object main() makes and passes down; there are no globals beside it.
+ * Ownership  main() owns everything in it and outlives all threads.
+ * Errors     none.
+ * Threads    every member is constant after start or guards itself.
+ */
+#ifndef MACP_FCGI_APP_H
+#define MACP_FCGI_APP_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "shared/config.h"
+
+struct auth;
+struct notify;
+struct throttle;
+
+struct app {
+    const struct config *config;
+    struct auth *auth;
+    struct throttle *throttle;
+    struct notify *notify;
+    int threads;
+    atomic_int waiting;              /* requests that wait for a run to appear */
+    atomic_llong outage_logged_ms;   /* last time an unreachable database was logged */
+};
+
+#endif

@@ -1,0 +1,182 @@
+#include "fcgi/conn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "shared/clock.h"
+
+enum {
+    RECORD_MAX = 65528, /* a multiple of 8, so that no record needs padding */
+    RECORD_STDOUT = 6,
+    RECORD_END_REQUEST = 3,
+};
+
+void
+conn_init(struct conn *c)
+{
+    FCGX_InitRequest(&c->fcgx, -1, FCGI_FAIL_ACCEPT_ON_INTR);
+}
+
+/* Take the descriptor back, freeing the library's buffers. */
+static int
+release(struct conn *c)
+{
+    int fd = c->fcgx.ipcFd;
+
+    FCGX_Free(&c->fcgx, 0);
+    c->fcgx.ipcFd = -1;
+    c->fcgx.keepConnection = 0;
+    return fd;
+}
+
+bool
+conn_open(struct conn *c, int fd)
+{
+    struct timeval limit = {CONN_IO_TIMEOUT_MS / 1000, CONN_IO_TIMEOUT_MS % 1000 * 1000};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    /* With keepConnection the library reads from ipcFd instead of accepting. */
+    c->fcgx.ipcFd = fd;
+    c->fcgx.keepConnection = 1;
+    if (FCGX_Accept_r(&c->fcgx) < 0) {
+        /* The library closed the descriptor and, without a listening socket, gave up. */
+        c->fcgx.ipcFd = -1;
+        c->fcgx.keepConnection = 0;
+        return false;
+    }
+    c->fcgx.keepConnection = 0;
+    /* Parameters that were cut off are reported as success. */
+    if (FCGX_GetError(c->fcgx.in) != 0 || !FCGX_GetParam("REQUEST_METHOD", c->fcgx.envp)) {
+        conn_close(c);
+        return false;
+    }
+    return true;
+}
+
+bool
+conn_read_body(struct conn *c, struct buf *storage, enum request_body_state *state)
+{
+    const char *announced = FCGX_GetParam("CONTENT_LENGTH", c->fcgx.envp);
+    int64_t deadline = clock_mono_ms() + CONN_BODY_TIMEOUT_MS;
+    size_t total = 0;
+
+    buf_reset(storage);
+    for (;;) {
+        enum { CHUNK = 16384 };
+        int n;
+
+        if (total > REQUEST_BODY_MAX)
+            buf_reset(storage);
+        n = FCGX_GetStr(buf_reserve(storage, CHUNK), CHUNK, c->fcgx.in);
+        if (n <= 0)
+            break;
+        storage->len += (size_t)n;
+        storage->p[storage->len] = '\0';
+        total += (size_t)n;
+        if (total > CONN_DRAIN_MAX || clock_mono_ms() > deadline)
+            return false;
+    }
+    if (FCGX_GetError(c->fcgx.in) != 0)
+        return false;
+    *state = REQUEST_BODY_OK;
+    if (total > REQUEST_BODY_MAX)
+        *state = REQUEST_BODY_TOO_LARGE;
+    else if (announced && *announced && strtoull(announced, NULL, 10) != total)
+        *state = REQUEST_BODY_CUT;
+    return true;
+}
+
+bool
+conn_is_gone(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fcgx.ipcFd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
+}
+
+/* --- records ------------------------------------------------------------------------------ */
+
+static void
+record_head(unsigned char out[8], int type, int request_id, size_t n)
+{
+    const unsigned char head[8] = {
+        1,
+        (unsigned char)type,
+        (unsigned char)(request_id >> 8),
+        (unsigned char)request_id,
+        (unsigned char)(n >> 8),
+        (unsigned char)n,
+    };
+
+    memcpy(out, head, sizeof head);
+}
+
+static bool
+send_all(int fd, struct iovec *iov, size_t n)
+{
+    while (n > 0) {
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
+        ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return false;
+        while (n > 0 && (size_t)sent >= iov->iov_len) {
+            sent -= (ssize_t)iov->iov_len;
+            iov++;
+            n--;
+        }
+        if (n > 0) {
+            iov->iov_base = (char *)iov->iov_base + sent;
+            iov->iov_len -= (size_t)sent;
+        }
+    }
+    return true;
+}
+
+bool
+conn_reply(struct conn *c, const struct buf *head, const char *body, size_t body_len)
+{
+    int id = c->fcgx.requestId, fd = c->fcgx.ipcFd;
+    unsigned char start[8], end[24] = {0};
+    size_t head_left = head->len, body_left = body_len;
+
+    record_head(end, RECORD_STDOUT, id, 0);
+    record_head(end + 8, RECORD_END_REQUEST, id, 8);
+    while (head_left + body_left > 0) {
+        size_t from_head = head_left < RECORD_MAX ? head_left : RECORD_MAX;
+        size_t room = RECORD_MAX - from_head;
+        size_t from_body = body_left < room ? body_left : room;
+        bool last = from_head == head_left && from_body == body_left;
+        struct iovec iov[] = {
+            {start, sizeof start},
+            {head->p + (head->len - head_left), from_head},
+            {(char *)(uintptr_t)body + (body_len - body_left), from_body},
+            {end, last ? sizeof end : 0},
+        };
+
+        record_head(start, RECORD_STDOUT, id, from_head + from_body);
+        if (!send_all(fd, iov, ARRAY_LEN(iov)))
+            return false;
+        head_left -= from_head;
+        body_left -= from_body;
+    }
+    return true;
+}
+
+void
+conn_close(struct conn *c)
+{
+    int fd = release(c);
+
+    if (fd >= 0)
+        close(fd);
+}

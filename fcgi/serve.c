@@ -1,0 +1,188 @@
+#include "fcgi/serve.h"
+
+#include <string.h>
+
+#include "fcgi/address.h"
+#include "fcgi/app.h"
+#include "fcgi/auth.h"
+#include "fcgi/reply.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+#include "fcgi/throttle.h"
+#include "fcgi/validate.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/uuid.h"
+
+enum {
+    ROUTE_FAILED_AUTH = -1, /* throttles wrong keys by address */
+    REQUEST_ID_MAX = 1024,
+    OUTAGE_LOG_MS = 1000,
+};
+
+static void
+take_request_id(struct request *rq)
+{
+    const char *given = request_env(rq, "HTTP_X_REQUEST_ID");
+    bool fits = given && *given && strlen(given) <= REQUEST_ID_MAX;
+    char *fresh;
+
+    for (const char *p = given; fits && *p; p++)
+        fits = (unsigned char)*p >= 0x20 && *p != 0x7f;
+    if (fits) {
+        rq->request_id = given;
+        return;
+    }
+    fresh = arena_alloc(rq->arena, UUID_LEN);
+    uuid_v4(fresh);
+    rq->request_id = fresh;
+}
+
+static void
+take_address(struct request *rq)
+{
+    enum { ADDRESS_LEN = 64 };
+
+    rq->address = address_of_client(rq->address, request_env(rq, "HTTP_X_FORWARDED_FOR"),
+                                    &rq->app->config->trusted_proxies,
+                                    arena_alloc(rq->arena, ADDRESS_LEN), ADDRESS_LEN);
+}
+
+/* --- key and rate ------------------------------------------------------------------------- */
+
+static bool
+refuse_rate(struct request *rq, const struct throttle_answer *answer, struct err *err)
+{
+    reply_header_int(rq, "Retry-After", answer->retry_s);
+    return err_set(err, ERR_RATE_LIMITED, "ThrottlerException: Too Many Requests");
+}
+
+static bool
+authenticate(struct request *rq, struct err *err)
+{
+    char *actor = arena_alloc(rq->arena, AUTH_ACTOR_LEN);
+    struct throttle_answer answer;
+
+    *actor = '\0';
+    switch (auth_check(rq->app->auth, request_env(rq, "HTTP_AUTHORIZATION"), actor)) {
+    case AUTH_OK:
+        if (*actor)
+            rq->actor = actor;
+        return true;
+    case AUTH_MISSING:
+        return err_set(err, ERR_UNAUTHORIZED, "Missing Authorization header");
+    case AUTH_WRONG:
+        break;
+    }
+    throttle_hit(rq->app->throttle, rq->address, ROUTE_FAILED_AUTH, clock_mono_ms(), &answer);
+    if (!answer.allowed)
+        return refuse_rate(rq, &answer, err);
+    return err_set(err, ERR_UNAUTHORIZED, "Invalid authorization token");
+}
+
+static bool
+check_rate(struct request *rq, struct err *err)
+{
+    bool named = strcmp(rq->actor, "anonymous") != 0;
+    struct throttle_answer answer;
+
+    throttle_hit(rq->app->throttle, named ? rq->actor : rq->address, (int)(rq->route - routes),
+                 clock_mono_ms(), &answer);
+    if (!answer.allowed)
+        return refuse_rate(rq, &answer, err);
+    reply_header_int(rq, "X-RateLimit-Limit", rq->app->config->throttle_limit);
+    reply_header_int(rq, "X-RateLimit-Remaining", answer.remaining);
+    reply_header_int(rq, "X-RateLimit-Reset", answer.reset_s);
+    return true;
+}
+
+/* --- pipeline ----------------------------------------------------------------------------- */
+
+/* True: go on. False: the reply or *err says why not. */
+static bool
+validate(struct request *rq, bool *replied, struct err *err)
+{
+    static const struct query_field no_fields[] = {{0}};
+    const struct route *route = rq->route;
+    AUTO_TEXTS texts = {0};
+
+    rq->values =
+        query_parse(rq->arena, rq->query, route->query ? route->query : no_fields, &texts);
+    if (route->body) {
+        if (!request_parse_body(rq, err))
+            return false;
+        body_validate(rq->document, route->body, &texts);
+    }
+    if (texts.n) {
+        reply_validation(rq, buf_cstr(&texts.json));
+        *replied = true;
+        return false;
+    }
+    if (route->flags & ROUTE_RUN_ID && !uuid_is_valid(rq->params[0]))
+        return err_set(err, ERR_VALIDATION, "Validation failed (uuid is expected)");
+    return true;
+}
+
+static bool
+answer(struct request *rq, struct err *err)
+{
+    bool replied = false;
+
+    switch (route_find(rq, err)) {
+    case ROUTE_NONE:
+        reply_no_route(rq);
+        return true;
+    case ROUTE_BAD_PARAM:
+        return false;
+    case ROUTE_FOUND:
+        break;
+    }
+    if (rq->route->access == ROUTE_KEY && (!authenticate(rq, err) || !check_rate(rq, err)))
+        return false;
+    if (!validate(rq, &replied, err))
+        return replied;
+    return rq->route->handler(rq, err);
+}
+
+/* An unreachable database fails every request: one line a second tells it. */
+static bool
+is_outage_news(struct app *app)
+{
+    long long now = clock_mono_ms(), last = atomic_load(&app->outage_logged_ms);
+
+    return now - last >= OUTAGE_LOG_MS &&
+           atomic_compare_exchange_strong(&app->outage_logged_ms, &last, now);
+}
+
+static void
+log_failure(struct request *rq, const struct err *err)
+{
+    struct log_ctx ctx = {.request_id = rq->request_id, .err = err};
+    const char *path = rq->route ? rq->route->path : "unmatched";
+
+    if (err_http_status(err->code) < 500)
+        log_line(LOG_DEBUG, &ctx, "%s %s refused", rq->method_name, path);
+    else if (err->code != ERR_DB || is_outage_news(rq->app))
+        log_line(LOG_ERROR, &ctx, "%s %s failed", rq->method_name, path);
+}
+
+void
+serve(struct request *rq)
+{
+    struct err err = {0};
+
+    if (rq->method == HTTP_OPTIONS) {
+        reply_preflight(rq);
+        return;
+    }
+    take_request_id(rq);
+    take_address(rq);
+    if (!answer(rq, &err)) {
+        reply_error(rq, &err);
+        log_failure(rq, &err);
+    }
+    if (log_enabled(LOG_DEBUG))
+        log_line(LOG_DEBUG, &(struct log_ctx){.request_id = rq->request_id}, "%s %s %d in %lld ms",
+                 rq->method_name, rq->route ? rq->route->path : "unmatched", rq->reply->status,
+                 (long long)(clock_mono_ms() - rq->started_ms));
+}

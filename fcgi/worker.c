@@ -1,0 +1,173 @@
+#include "fcgi/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fcgi/app.h"
+#include "fcgi/conn.h"
+#include "fcgi/reply.h"
+#include "fcgi/request.h"
+#include "fcgi/serve.h"
+#include "shared/log.h"
+
+enum {
+    WORKER_NO_FD_PAUSE_US = 50000,
+    WORKER_BODY_KEEP = 256 << 10,
+};
+
+struct worker {
+    struct workers *all;
+    pthread_t thread;
+    struct db *db, *read_db;
+    struct arena arena;
+    struct reply reply;
+    struct buf head, body;
+    struct conn conn;
+};
+
+struct workers {
+    struct app *app;
+    int listen_fd;
+    int stop_fd; /* written once and never read: level-triggered for all */
+    int n;
+    struct worker workers[];
+};
+
+static int
+make_epoll(const struct workers *all)
+{
+    struct epoll_event incoming = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                   .data.fd = all->listen_fd};
+    struct epoll_event stop = {.events = EPOLLIN, .data.fd = all->stop_fd};
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+
+    if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, all->listen_fd, &incoming) < 0 ||
+        epoll_ctl(ep, EPOLL_CTL_ADD, all->stop_fd, &stop) < 0)
+        BUG("cannot set up a worker: %s", strerror(errno));
+    return ep;
+}
+
+/* The next connection, or -1 to stop. Never ends for an error: the service would be dead. */
+static int
+next_connection(const struct workers *all, int ep)
+{
+    for (;;) {
+        struct epoll_event e[2];
+        int fd, n = epoll_wait(ep, e, 2, -1);
+
+        for (int i = 0; i < n; i++)
+            if (e[i].data.fd == all->stop_fd)
+                return -1;
+        if (n <= 0)
+            continue;
+        fd = accept4(all->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+        /* The connection stays in the queue, so waiting would return at once: do not spin. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            usleep(WORKER_NO_FD_PAUSE_US);
+    }
+}
+
+static void
+answer_request(struct worker *w, enum request_body_state body_state)
+{
+    struct request rq;
+
+    reply_reset(&w->reply);
+    request_init(&rq, w->all->app, &w->arena, w->conn.fcgx.envp);
+    rq.db = w->db;
+    rq.read_db = w->read_db;
+    rq.reply = &w->reply;
+    rq.body = buf_cstr(&w->body);
+    rq.body_len = w->body.len;
+    rq.body_state = body_state;
+    serve(&rq);
+
+    buf_reset(&w->head);
+    reply_write_head(&rq, &w->head);
+    if (!conn_reply(&w->conn, &w->head, w->reply.body.p,
+                    rq.method == HTTP_HEAD ? 0 : w->reply.body.len))
+        log_line(LOG_DEBUG, &(struct log_ctx){.request_id = rq.request_id},
+                 "the web server went away");
+    request_fini(&rq);
+    arena_reset(&w->arena);
+}
+
+static void *
+worker_main(void *arg)
+{
+    struct worker *w = arg;
+    int ep = make_epoll(w->all), fd;
+
+    conn_init(&w->conn);
+    while ((fd = next_connection(w->all, ep)) >= 0) {
+        enum request_body_state state;
+
+        if (!conn_open(&w->conn, fd))
+            continue;
+        /* The body is read to its end even when nobody wants it: closing with bytes unread
+         * would take the answer back. A client that gave up while queued gets no work done. */
+        if (conn_read_body(&w->conn, &w->body, &state) && !conn_is_gone(&w->conn))
+            answer_request(w, state);
+        conn_close(&w->conn);
+        if (w->body.cap > WORKER_BODY_KEEP)
+            buf_fini(&w->body);
+    }
+    close(ep);
+    return NULL;
+}
+
+struct workers *
+workers_start(struct app *app, int listen_fd, int n)
+{
+    const struct config *config = app->config;
+    bool has_replica = strcmp(config->database_url, config->database_read_url) != 0;
+    struct workers *all = xcalloc(1, sizeof *all + (size_t)n * sizeof all->workers[0]);
+
+    *all = (struct workers){.app = app, .listen_fd = listen_fd, .n = n};
+    all->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (all->stop_fd < 0)
+        BUG("no eventfd: %s", strerror(errno));
+    for (int i = 0; i < n; i++) {
+        struct worker *w = &all->workers[i];
+
+        w->all = all;
+        w->db = db_new(config->database_url, "macp-fcgi", REQUEST_DB_FAST_MS);
+        w->read_db = has_replica ? db_new(config->database_read_url, "macp-fcgi read",
+                                          REQUEST_DB_FAST_MS)
+                                 : w->db;
+        if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
+            BUG("cannot start a thread");
+    }
+    return all;
+}
+
+void
+workers_stop(struct workers *all)
+{
+    const uint64_t one = 1;
+
+    if (write(all->stop_fd, &one, sizeof one) != sizeof one)
+        BUG("cannot wake the workers");
+    for (int i = 0; i < all->n; i++) {
+        struct worker *w = &all->workers[i];
+
+        pthread_join(w->thread, NULL);
+        if (w->read_db != w->db)
+            db_close(w->read_db);
+        db_close(w->db);
+        arena_fini(&w->arena);
+        reply_fini(&w->reply);
+        buf_fini(&w->head);
+        buf_fini(&w->body);
+    }
+    close(all->stop_fd);
+    free(all);
+}

@@ -1,0 +1,440 @@
+#include "observerd/claim.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "observerd/session.h"
+#include "shared/clock.h"
+#include "shared/json.h"
+#include "shared/log.h"
+
+struct claim *
+claim_new(const struct config *cfg, struct db *db)
+{
+    struct claim *c = xcalloc(1, sizeof *c);
+
+    c->cfg = cfg;
+    c->db = db;
+    c->instances = 1;
+    if (cfg->observerd_instance_id[0])
+        uuid_lower(cfg->observerd_instance_id, c->instance_id);
+    else
+        uuid_v4(c->instance_id);
+    gethostname(c->host, sizeof c->host - 1);
+    return c;
+}
+
+void
+claim_free(struct claim *c)
+{
+    free(c);
+}
+
+bool
+claim_heartbeat(struct claim *c, struct err *err)
+{
+    /* Counted from before the statement: the row may only live longer than we believe. */
+    int64_t until = clock_mono_ms() + c->cfg->observerd_lease_ms;
+    AUTO_DB_RESULT *rows = NULL;
+    AUTO_BUF effective = {0};
+    char hash[CONFIG_HASH_LEN];
+    int runs = 0, wanted = 0, open = 0;
+    struct db_args args;
+
+    for (size_t i = 0; i < c->n_shards; i++) {
+        runs += c->shards[i]->counts.runs;
+        wanted += c->shards[i]->counts.streams_wanted;
+        open += c->shards[i]->counts.streams_open;
+    }
+    config_write_json(&effective, c->cfg);
+    config_hash(c->cfg, hash);
+    db_args_init(&args);
+    db_arg_text(&args, c->instance_id);
+    db_arg_int(&args, c->cfg->observerd_lease_ms);
+    db_arg_text(&args, c->host);
+    db_arg_text(&args, MACP_VERSION);
+    db_arg_bool(&args, c->draining);
+    db_arg_int(&args, runs);
+    db_arg_int(&args, wanted);
+    db_arg_int(&args, open);
+    db_arg_text(&args, buf_cstr(&effective));
+    db_arg_text(&args, hash);
+    if (!db_run(c->db, SQL_INSTANCE_HEARTBEAT, &args, &rows, err))
+        return false;
+    c->instances = db_int(rows, 0, 0);
+    c->live_runs = db_int(rows, 0, 1);
+    atomic_store(&c->alive_until_ms, until);
+    return true;
+}
+
+/* --- loading ----------------------------------------------------------------------------- */
+
+/* The columns of run_load, in their order. */
+enum {
+    COL_RUN_KEY,
+    COL_FENCE,
+    COL_DAY,
+    COL_ID,
+    COL_SESSION_ID,
+    COL_TRACE_ID,
+    COL_RUNTIME_KIND,
+    COL_MODE_NAME,
+    COL_MODE_VERSION,
+    COL_CONFIGURATION_VERSION,
+    COL_POLICY_VERSION,
+    COL_PARTICIPANTS,
+    COL_POSTED,
+    COL_STATUS,
+    COL_STARTED_MS,
+    COL_EPOCH,
+    COL_CURSOR,
+    COL_LAST_SEQ,
+    COL_SESSION_STATE,
+    COL_SESSION_STARTED_MS,
+    COL_SESSION_EXPIRES_MS,
+    COL_POLL_REMAINING_MS,
+    COL_METRICS,
+    COL_VERSION = COL_METRICS + 16,
+    COL_SCHEMA_VERSION,
+    COL_SECTIONS,
+};
+
+static void
+load_metrics(const struct db_result *rows, int row, struct metrics *m)
+{
+    int64_t *const counts[] = {&m->event_count,     &m->message_count, &m->signal_count,
+                               &m->proposal_count,  &m->tool_call_count, &m->decision_count,
+                               &m->stream_reconnect_count};
+    double *const sums[] = {&m->prompt_tokens, &m->completion_tokens, &m->total_tokens,
+                            &m->estimated_cost_usd};
+    int col = COL_METRICS;
+
+    *m = (struct metrics){0};
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        *counts[i] = db_int(rows, row, col++);
+    for (size_t i = 0; i < ARRAY_LEN(sums); i++)
+        *sums[i] = db_double(rows, row, col++);
+    m->has_events = !db_null(rows, row, col);
+    m->first_event_ms = db_int(rows, row, col++);
+    m->last_event_ms = db_int(rows, row, col++);
+    snprintf(m->session_state, sizeof m->session_state, "%s", db_text(rows, row, col++));
+    m->frozen = db_bool(rows, row, col++);
+    m->ended = db_bool(rows, row, col);
+}
+
+/* The stored projection, or the initial one; its version is what the tail starts after. */
+static int64_t
+load_projection(const struct db_result *rows, int row, struct run_seed *seed)
+{
+    const char *sections[PROJECTION__COUNT];
+    struct err err;
+
+    if (!db_null(rows, row, COL_VERSION) &&
+        db_int(rows, row, COL_SCHEMA_VERSION) == PROJECTION_SCHEMA_VERSION) {
+        for (int i = 0; i < PROJECTION__COUNT; i++)
+            sections[i] = db_text(rows, row, COL_SECTIONS + i);
+        if (projection_load_sections(sections, &seed->projection, &err))
+            return db_int(rows, row, COL_VERSION);
+        log_line(LOG_WARN, &(struct log_ctx){.run_id = seed->run_id, .err = &err},
+                 "the stored projection cannot be read and is folded anew");
+    }
+    seed->projection = projection_new(seed->run_id);
+    return 0;
+}
+
+static struct run_seed *
+load_run(const struct db_result *rows, int row, int64_t *version)
+{
+    struct run_seed *s = xcalloc(1, sizeof *s);
+    json_error_t e;
+
+    s->mail.kind = SHARD_ADOPT;
+    s->run_key = db_int(rows, row, COL_RUN_KEY);
+    s->fence = db_int(rows, row, COL_FENCE);
+    s->day = db_int(rows, row, COL_DAY);
+    uuid_lower(db_text(rows, row, COL_ID), s->run_id);
+    s->session_id = xstrdup(db_text(rows, row, COL_SESSION_ID));
+    s->trace_id = xstrdup(db_text(rows, row, COL_TRACE_ID));
+    s->runtime_kind = xstrdup(db_text(rows, row, COL_RUNTIME_KIND));
+    s->mode_name = xstrdup(db_text(rows, row, COL_MODE_NAME));
+    s->mode_version = xstrdup(db_text(rows, row, COL_MODE_VERSION));
+    s->configuration_version = xstrdup(db_text(rows, row, COL_CONFIGURATION_VERSION));
+    s->policy_version = xstrdup(db_text(rows, row, COL_POLICY_VERSION));
+    s->participants = json_loads(db_text(rows, row, COL_PARTICIPANTS), 0, &e);
+    if (!s->participants)
+        s->participants = json_array();
+    s->posted = db_bool(rows, row, COL_POSTED);
+    if (!run_status_parse(db_text(rows, row, COL_STATUS), &s->status))
+        BUG("unknown status %s", db_text(rows, row, COL_STATUS));
+    s->started_ms = db_int(rows, row, COL_STARTED_MS);
+    s->epoch = (int)db_int(rows, row, COL_EPOCH);
+    s->cursor = db_int(rows, row, COL_CURSOR);
+    s->seq = db_int(rows, row, COL_LAST_SEQ);
+    snprintf(s->session_state, sizeof s->session_state, "%s",
+             db_text(rows, row, COL_SESSION_STATE));
+    s->session_started_ms = db_int(rows, row, COL_SESSION_STARTED_MS);
+    s->session_expires_ms = db_int(rows, row, COL_SESSION_EXPIRES_MS);
+    s->poll_remaining_ms = db_int(rows, row, COL_POLL_REMAINING_MS);
+    s->known = json_object();
+    load_metrics(rows, row, &s->metrics);
+    *version = load_projection(rows, row, s);
+    return s;
+}
+
+struct load {
+    struct run_seed *seeds[CLAIM_LIMIT];
+    int64_t versions[CLAIM_LIMIT];
+    size_t n;
+};
+
+static struct run_seed *
+find_seed(struct load *l, int64_t run_key, int64_t *version)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->seeds[i]->run_key == run_key) {
+            *version = l->versions[i];
+            return l->seeds[i];
+        }
+    return NULL;
+}
+
+static const char *
+text_or_null(const struct db_result *rows, int row, int col)
+{
+    return db_null(rows, row, col) ? NULL : db_text(rows, row, col);
+}
+
+static void
+fold_tail(struct load *l, const struct db_result *rows)
+{
+    for (int row = 0; row < db_rows(rows); row++) {
+        struct event e = {.seq = db_int(rows, row, 1), .id = text_or_null(rows, row, 8)};
+        int64_t version = 0;
+        struct run_seed *seed = find_seed(l, db_int(rows, row, 0), &version);
+        json_error_t error;
+
+        if (!seed)
+            continue;
+        event_set_time(&e, db_int(rows, row, 2));
+        e.type_name = db_text(rows, row, 3);
+        e.type = event_type_parse(e.type_name);
+        event_set_subject(&e, db_text(rows, row, 4), db_text(rows, row, 5));
+        e.trace_id = text_or_null(rows, row, 6);
+        e.span_id = text_or_null(rows, row, 7);
+        if (e.type == EVENT_PARTICIPANT_SEEN && e.subject_id)
+            jv_put(seed->known, e.subject_id, json_true());
+        if (e.seq <= version)
+            continue;
+        e.data = json_loads(db_text(rows, row, 9), JSON_DECODE_INT_AS_REAL, &error);
+        if (!e.data)
+            e.data = json_object();
+        projection_fold(seed->projection, &e);
+        json_decref(e.data);
+    }
+}
+
+static void
+remember_envelopes(struct load *l, const struct db_result *rows)
+{
+    for (int row = 0; row < db_rows(rows); row++) {
+        int64_t version;
+        struct run_seed *seed = find_seed(l, db_int(rows, row, 0), &version);
+
+        if (!seed)
+            continue;
+        if (db_text(rows, row, 1)[0])
+            seen_add(&seed->seen, db_text(rows, row, 1), db_text(rows, row, 2),
+                     db_text(rows, row, 3));
+        if (strcmp(db_text(rows, row, 2), "Commitment") == 0)
+            seed->has_commitment = true;
+    }
+}
+
+static void
+free_load(struct load *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        run_seed_free(l->seeds[i]);
+        free(l->seeds[i]);
+    }
+    l->n = 0;
+}
+
+/* Three parallel arrays about the loaded runs, as text. */
+static void
+run_arrays(const struct load *l, bool epochs, struct buf keys[3])
+{
+    for (int i = 0; i < 3; i++)
+        buf_char(&keys[i], '{');
+    for (size_t i = 0; i < l->n; i++) {
+        const char *comma = i ? "," : "";
+
+        buf_printf(&keys[0], "%s%lld", comma, (long long)l->seeds[i]->run_key);
+        buf_printf(&keys[1], "%s%lld", comma, (long long)l->seeds[i]->day);
+        buf_printf(&keys[2], "%s%lld", comma,
+                   (long long)(epochs ? l->seeds[i]->epoch : l->versions[i]));
+    }
+    for (int i = 0; i < 3; i++)
+        buf_char(&keys[i], '}');
+}
+
+static bool
+query_runs(struct claim *c, const struct load *l, enum sql_id id, bool epochs,
+           struct db_result **rows, struct err *err)
+{
+    struct buf keys[3] = {{0}};
+    struct db_args args;
+    bool ok;
+
+    run_arrays(l, epochs, keys);
+    db_args_init(&args);
+    for (int i = 0; i < 3; i++)
+        db_arg_text(&args, buf_cstr(&keys[i]));
+    ok = db_run(c->db, id, &args, rows, err);
+    for (int i = 0; i < 3; i++)
+        buf_fini(&keys[i]);
+    return ok;
+}
+
+static bool
+load_runs(struct claim *c, struct load *l, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL, *tail = NULL, *envelopes = NULL;
+    AUTO_BUF keys = {0};
+    struct db_args args;
+    bool observed = false;
+
+    buf_char(&keys, '{');
+    for (size_t i = 0; i < c->n_owed; i++)
+        buf_printf(&keys, "%s%lld", i ? "," : "", (long long)c->owed[i].run_key);
+    buf_char(&keys, '}');
+    db_args_init(&args);
+    db_arg_text(&args, buf_cstr(&keys));
+    if (!db_run(c->db, SQL_RUN_LOAD, &args, &rows, err))
+        return false;
+    for (int row = 0; row < db_rows(rows) && l->n < CLAIM_LIMIT; row++) {
+        l->seeds[l->n] = load_run(rows, row, &l->versions[l->n]);
+        /* The fence we claimed with: if the row has a newer one, the guard shall notice. */
+        for (size_t i = 0; i < c->n_owed; i++)
+            if (c->owed[i].run_key == l->seeds[l->n]->run_key)
+                l->seeds[l->n]->fence = c->owed[i].fence;
+        observed = observed || l->seeds[l->n]->seq > 1;
+        l->n++;
+    }
+    if (!query_runs(c, l, SQL_RUN_TAIL, false, &tail, err))
+        return false;
+    fold_tail(l, tail);
+    if (observed) {
+        if (!query_runs(c, l, SQL_RUN_MESSAGE_KEYS, true, &envelopes, err))
+            return false;
+        remember_envelopes(l, envelopes);
+    }
+    return true;
+}
+
+/* --- claiming ---------------------------------------------------------------------------- */
+
+/* How many more runs this instance may take: its share of all, and no more than its limit. */
+static int64_t
+room(const struct claim *c)
+{
+    int64_t held = 0, share;
+
+    for (size_t i = 0; i < c->n_shards; i++)
+        held += c->shards[i]->counts.runs;
+    share = c->cfg->observerd_max_runs;
+    if (c->instances > 1) {
+        int64_t fair = (c->live_runs + c->instances - 1) / c->instances;
+
+        fair += fair / 10 + 1;
+        share = fair < share ? fair : share;
+    }
+    return share > held ? share - held : 0;
+}
+
+static void
+hand_over(struct claim *c, struct load *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        struct run_seed *seed = l->seeds[i];
+        struct shard *shard = c->shards[(uint64_t)seed->run_key % c->n_shards];
+        struct err err;
+
+        if (shard_post(shard, &seed->mail))
+            continue;
+        log_error("a shard's inbox is full, a run is let go");
+        if (!claim_release(c, seed->run_key, seed->fence, &err))
+            log_err(LOG_WARN, &err, "cannot let a run go");
+        run_seed_free(seed);
+        free(seed);
+    }
+    l->n = 0;
+}
+
+static bool
+take(struct claim *c, int64_t limit, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL;
+    struct db_args args;
+
+    db_args_init(&args);
+    db_arg_text(&args, c->instance_id);
+    db_arg_int(&args, limit);
+    db_arg_bool(&args, !c->cfg->run_recovery_enabled);
+    if (!db_run(c->db, SQL_RUN_CLAIM, &args, &rows, err))
+        return false;
+    for (int row = 0; row < db_rows(rows) && c->n_owed < CLAIM_LIMIT; row++) {
+        c->owed[c->n_owed].run_key = db_int(rows, row, 0);
+        c->owed[c->n_owed++].fence = db_int(rows, row, 1);
+    }
+    return true;
+}
+
+bool
+claim_due(struct claim *c, struct err *err)
+{
+    for (;;) {
+        struct load load = {.n = 0};
+        int64_t limit = room(c);
+        size_t taken;
+
+        limit = limit < CLAIM_LIMIT ? limit : CLAIM_LIMIT;
+        if (!c->n_owed && (limit == 0 || c->draining))
+            return true;
+        if (!c->n_owed && !take(c, limit, err))
+            return false;
+        taken = c->n_owed;
+        if (taken == 0)
+            return true;
+        if (!load_runs(c, &load, err)) {
+            free_load(&load);
+            return false; /* they are ours, and loaded when Postgres answers again */
+        }
+        c->n_owed = 0;
+        hand_over(c, &load);
+        if ((int64_t)taken < limit)
+            return true;
+    }
+}
+
+bool
+claim_release(struct claim *c, int64_t run_key, int64_t fence, struct err *err)
+{
+    struct db_args args;
+
+    db_args_init(&args);
+    db_arg_int(&args, run_key);
+    db_arg_int(&args, fence);
+    db_arg_text(&args, c->instance_id);
+    return db_run(c->db, SQL_RUN_RELEASE, &args, NULL, err);
+}
+
+bool
+claim_leave(struct claim *c, struct err *err)
+{
+    struct db_args args;
+
+    db_args_init(&args);
+    db_arg_text(&args, c->instance_id);
+    return db_run(c->db, SQL_INSTANCE_GONE, &args, NULL, err);
+}

@@ -1,0 +1,51 @@
+/*
+ * claim.h - which runs are mine.
+ *
+ * Purpose    this instance's heartbeat, the claims of due runs, and what a claimed run needs to go
+ *            on: loaded, folded up to its last event, handed to its shard. Recovery is nothing
+ *            else: due rows without a live owner are claimed for ever, by any instance.
+ * Ownership  struct claim is heap memory of main. Errors: as db_run.
+ * Threads    the control thread. alive_until_ms is read by the writers.
+ */
+#ifndef MACP_OBSERVERD_CLAIM_H
+#define MACP_OBSERVERD_CLAIM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "observerd/shard.h"
+#include "shared/config.h"
+#include "shared/db.h"
+
+enum { CLAIM_LIMIT = 64 };
+
+struct claim {
+    const struct config *cfg;
+    struct db *db;
+    struct shard **shards;
+    size_t n_shards;
+    char instance_id[UUID_LEN];
+    char host[65];
+    _Atomic int64_t alive_until_ms; /* clock_mono_ms */
+    int64_t instances, live_runs;   /* as of the last heartbeat */
+    bool draining;
+    /* claimed, not loaded yet: Postgres went away in between */
+    size_t n_owed;
+    struct {
+        int64_t run_key, fence;
+    } owed[CLAIM_LIMIT];
+};
+
+struct claim *claim_new(const struct config *cfg, struct db *db) MUST_CHECK;
+void claim_free(struct claim *c);
+
+/* Say that we are alive. What we may write with is alive_until_ms, counted from before the call. */
+bool claim_heartbeat(struct claim *c, struct err *err) MUST_CHECK;
+/* Claim and hand over what is due, up to this instance's share. */
+bool claim_due(struct claim *c, struct err *err) MUST_CHECK;
+bool claim_release(struct claim *c, int64_t run_key, int64_t fence, struct err *err) MUST_CHECK;
+/* Free all runs and remove the heartbeat: others take over at once. */
+bool claim_leave(struct claim *c, struct err *err) MUST_CHECK;
+
+#endif

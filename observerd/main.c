@@ -1,0 +1,374 @@
+/*
+ * macp-observerd: runtime in, events out.
+ *
+ * The control thread: signals, the LISTEN connection, claims, heartbeat, notifications, catalog
+ * rows. Everything about a run happens in its shard; what happens on the runtime as a whole is
+ * heard by the watch.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "observerd/catalog.h"
+#include "observerd/claim.h"
+#include "observerd/redact.h"
+#include "observerd/shard.h"
+#include "observerd/watch.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/migrate.h"
+#include "shared/program.h"
+#include "shared/schema.h"
+
+enum { INBOX_MAX = 4096, PARTITIONS_EVERY_MS = 3600000, RETRY_MS = 500 };
+
+struct app {
+    const struct config *cfg;
+    struct db *db;
+    struct claim *claim;
+    struct shard **shards;
+    size_t n_shards;
+    struct watch *watch;
+    struct redactor *redactor;
+    struct mailbox inbox;
+    struct notifier notifier;
+    int signals, bell; /* descriptors */
+    bool stopping;
+    bool listening; /* LISTEN was made on the current connection */
+    int64_t heartbeat_at, claim_at, notify_at, partitions_at;
+};
+
+static void
+ring(void *ctx)
+{
+    struct app *app = ctx;
+    ssize_t n = write(app->bell, &(uint64_t){1}, sizeof(uint64_t));
+
+    (void)n; /* full means rung already */
+}
+
+/* --- work that is due ---------------------------------------------------------------------- */
+
+static void
+catalog_row(struct app *app, struct catalog_row *row)
+{
+    struct db_args args;
+    struct err err;
+
+    db_args_init(&args);
+    db_arg_text(&args, row->kind);
+    db_arg_bool(&args, row->ok);
+    db_arg_text(&args, row->body);
+    db_arg_text(&args, row->detail);
+    if (!db_run(app->db, SQL_CATALOG_STORE, &args, NULL, &err))
+        log_err(LOG_DEBUG, &err, "catalog row not stored"); /* the next one comes soon */
+}
+
+static void
+read_inbox(struct app *app)
+{
+    struct mail *mail = mailbox_take_all(&app->inbox), *next;
+    struct err err;
+
+    for (; mail; mail = next) {
+        next = mail->next;
+        switch ((enum control_mail)mail->kind) {
+        case CONTROL_RELEASE: {
+            struct run_release *release = (struct run_release *)mail;
+
+            if (!claim_release(app->claim, release->run_key, release->fence, &err))
+                log_err(LOG_WARN, &err, "cannot let a run go");
+            free(release);
+            app->claim_at = 0;
+            break;
+        }
+        case CONTROL_CATALOG:
+            catalog_row(app, (struct catalog_row *)mail);
+            catalog_row_free((struct catalog_row *)mail);
+            break;
+        }
+    }
+}
+
+static void
+notification(void *ctx, const char *channel, const char *payload)
+{
+    struct app *app = ctx;
+
+    (void)payload;
+    if (strcmp(channel, CHANNEL_RUN) == 0)
+        app->claim_at = 0;
+}
+
+static void
+send_notifications(struct app *app)
+{
+    AUTO_BUF payloads = {0};
+    struct db_args args;
+    struct err err;
+
+    if (!notifier_take(&app->notifier, &payloads))
+        return;
+    db_args_init(&args);
+    db_arg_text(&args, buf_cstr(&payloads));
+    if (!db_run(app->db, SQL_EVENTS_NOTIFY, &args, NULL, &err))
+        log_err(LOG_DEBUG, &err, "readers were not told"); /* they look by themselves */
+}
+
+static bool
+beat(struct app *app, struct err *err)
+{
+    if (!app->listening) {
+        if (!db_listen(app->db, CHANNEL_RUN, err))
+            return false;
+        app->listening = true;
+    }
+    return claim_heartbeat(app->claim, err);
+}
+
+static void
+do_due(struct app *app)
+{
+    int64_t now = clock_mono_ms();
+    struct err err;
+
+    if (now >= app->heartbeat_at) {
+        bool ok = beat(app, &err);
+
+        if (!ok)
+            log_err(LOG_WARN, &err, "no heartbeat");
+        app->heartbeat_at = now + (ok ? app->cfg->observerd_lease_ms / 3 : RETRY_MS);
+        if (!ok)
+            return; /* the rest would fail, too */
+    }
+    read_inbox(app);
+    if (now >= app->notify_at) {
+        send_notifications(app);
+        app->notify_at = now + NOTIFIER_INTERVAL_MS;
+    }
+    if (now >= app->claim_at) {
+        if (!claim_due(app->claim, &err))
+            log_err(LOG_WARN, &err, "cannot claim runs");
+        app->claim_at = now + app->cfg->observerd_claim_interval_ms;
+    }
+    if (now >= app->partitions_at) {
+        if (!db_run(app->db, SQL_PARTITIONS_ENSURE, NULL, NULL, &err) ||
+            !db_run(app->db, SQL_INSTANCES_FORGET, NULL, NULL, &err))
+            log_err(LOG_WARN, &err, "cannot prepare partitions");
+        app->partitions_at = now + PARTITIONS_EVERY_MS;
+    }
+}
+
+/* --- the loop ---------------------------------------------------------------------------- */
+
+static void
+read_signals(struct app *app)
+{
+    struct signalfd_siginfo info;
+
+    while (read(app->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+            continue;
+        if (app->stopping) {
+            log_warn("second signal, leaving at once");
+            _exit(EXIT_FAILURE);
+        }
+        app->stopping = true;
+    }
+}
+
+static int64_t
+earliest(const struct app *app)
+{
+    int64_t at = app->heartbeat_at;
+
+    if (app->claim_at < at)
+        at = app->claim_at;
+    return at;
+}
+
+static void
+wait_for_work(struct app *app)
+{
+    struct pollfd fds[] = {
+        {app->signals, POLLIN, 0}, {app->bell, POLLIN, 0}, {db_fd(app->db), POLLIN, 0}};
+    int64_t now = clock_mono_ms(), wait = earliest(app) - now;
+    struct err err;
+    uint64_t n;
+
+    /* A notification waits for its interval; the bell has been read by then. */
+    if (app->notifier.n && app->notify_at - now < wait)
+        wait = app->notify_at - now;
+    if (poll(fds, ARRAY_LEN(fds), wait > 0 ? (int)wait : 0) < 0 && errno != EINTR)
+        BUG("poll: %d", errno);
+    if (fds[0].revents)
+        read_signals(app);
+    if (fds[1].revents && read(app->bell, &n, sizeof n) < 0 && errno != EAGAIN)
+        BUG("read: %d", errno);
+    read_inbox(app);
+    if (db_fd(app->db) >= 0 && !db_notifications(app->db, notification, app, &err)) {
+        log_err(LOG_WARN, &err, "connection lost");
+        app->heartbeat_at = 0;
+    }
+}
+
+/* --- start and stop ------------------------------------------------------------------------ */
+
+static bool
+start(struct app *app, struct err *err)
+{
+    const struct config *cfg = app->cfg;
+
+    if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &app->redactor, err))
+        return false;
+    mailbox_init(&app->inbox, INBOX_MAX, ring, app);
+    notifier_init(&app->notifier, ring, app);
+    app->n_shards = (size_t)cfg->observerd_shards;
+    app->shards = xcalloc(app->n_shards, sizeof(struct shard *));
+    app->claim = claim_new(cfg, app->db);
+    for (size_t i = 0; i < app->n_shards; i++)
+        if (!shard_start(cfg, app->redactor, &app->notifier, &app->claim->alive_until_ms,
+                         &app->inbox, &app->shards[i], err))
+            return false;
+    app->claim->shards = app->shards;
+    app->claim->n_shards = app->n_shards;
+    return watch_start(cfg, app->shards, app->n_shards, &app->inbox, &app->watch, err);
+}
+
+/* What was received is stored, then the runs are free for others at once. */
+static bool
+stop(struct app *app)
+{
+    int64_t until = clock_mono_ms() + app->cfg->observerd_drain_ms;
+    bool stored = true;
+    struct err err;
+
+    log_info("stopping");
+    app->claim->draining = true;
+    if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
+        log_err(LOG_WARN, &err, "no heartbeat");
+    watch_stop(app->watch);
+    for (size_t i = 0; i < app->n_shards; i++) {
+        int64_t left = until - clock_mono_ms();
+
+        stored = shard_stop(app->shards[i], left > 0 ? left : 0) && stored;
+    }
+    send_notifications(app);
+    if (!claim_leave(app->claim, &err))
+        log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
+    if (!stored)
+        log_error("some envelopes were not stored; they are read again at the next start");
+    return stored;
+}
+
+static int
+run(const struct config *cfg)
+{
+    struct app *app = xcalloc(1, sizeof *app); /* the notifier makes it large */
+    sigset_t set;
+    struct err err;
+    bool ok;
+
+    app->cfg = cfg;
+    /* Before any thread: gRPC's threads inherit the mask, signals come by descriptor only. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    app->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    app->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    app->db = db_new(cfg->database_url, "macp-observerd control",
+                     (int)cfg->db_pool_connection_timeout);
+    /* Without Postgres it starts all the same and waits; a wrong schema it refuses. */
+    if (!schema_check(app->db, &err) && err.code != ERR_DB) {
+        log_err(LOG_FATAL, &err, "cannot run on this database");
+        return EXIT_FAILURE;
+    }
+    if (!start(app, &err)) {
+        log_err(LOG_FATAL, &err, "cannot start");
+        return PROGRAM_EXIT_CONFIG;
+    }
+    log_info("macp-observerd %s observes %s as %s", MACP_VERSION, cfg->runtime_address,
+             app->claim->instance_id);
+    while (!app->stopping) {
+        do_due(app);
+        wait_for_work(app);
+    }
+    ok = stop(app);
+    claim_free(app->claim);
+    mailbox_fini(&app->inbox);
+    notifier_fini(&app->notifier);
+    redact_free(app->redactor);
+    db_close(app->db);
+    free(app->shards);
+    close(app->signals);
+    close(app->bell);
+    free(app);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void
+migrated(const char *name)
+{
+    log_info("applied %s", name);
+}
+
+static int
+migrate(const struct config *cfg)
+{
+    struct db *db = db_new(cfg->database_url, "macp-observerd migrate",
+                           (int)cfg->db_pool_connection_timeout);
+    struct err err;
+    int applied;
+    bool ok = migrate_run(db, migrated, &applied, &err);
+
+    if (!ok)
+        log_err(LOG_FATAL, &err, "migration failed");
+    else if (applied == 0)
+        log_info("the database is up to date");
+    db_close(db);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A pattern that cannot be used refuses the start, together with all other problems. */
+static void
+check_patterns(const struct config *cfg, struct config_report *report)
+{
+    struct redactor *redactor = NULL;
+    struct err err;
+
+    if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &redactor, &err))
+        config_problem_add(report, CONFIG_ERROR, "MACP_REDACT_PATTERNS", "%s", err.msg);
+    redact_free(redactor);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct program_command commands[] = {
+        {"run", "observe (the default)"},
+        {"migrate", "bring the database to this version's schema"},
+        {NULL, NULL},
+    };
+    static const struct program program = {
+        "macp-observerd",
+        "observes the sessions of a MACP runtime and stores what happens in them",
+        CONFIG_OBSERVERD,
+        commands,
+        check_patterns,
+    };
+    struct config *cfg;
+    const char *command;
+    int arg, status;
+
+    if (!program_start(&program, argc, argv, &cfg, &command, &arg, &status))
+        return status;
+    status = strcmp(command, "migrate") == 0 ? migrate(cfg) : run(cfg);
+    config_free(cfg);
+    return status;
+}

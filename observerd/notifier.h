@@ -1,0 +1,41 @@
+/*
+ * notifier.h - "look" to the readers, coalesced.
+ *
+ * Purpose    collects which runs have new committed events; the control thread sends them as
+ *            notifications, at most every 10 ms, one per run.
+ * Ownership  run ids are copied in. Errors: none; a full notifier drops, readers look anyway.
+ * Threads    notifier_add from any thread; notifier_take from the control thread. wake runs on
+ *            the adder's thread when there was nothing to send before.
+ */
+#ifndef MACP_OBSERVERD_NOTIFIER_H
+#define MACP_OBSERVERD_NOTIFIER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/buf.h"
+#include "shared/uuid.h"
+
+enum { NOTIFIER_MAX = 4096, NOTIFIER_INTERVAL_MS = 10 };
+
+struct notifier {
+    pthread_mutex_t mu;
+    size_t n;
+    struct {
+        char run_id[UUID_LEN];
+        int64_t seq;
+        bool terminal;
+    } pending[NOTIFIER_MAX];
+    size_t slots[2 * NOTIFIER_MAX]; /* hash of run id -> place + 1 */
+    void (*wake)(void *ctx);
+    void *ctx;
+};
+
+void notifier_init(struct notifier *n, void (*wake)(void *ctx), void *ctx);
+void notifier_fini(struct notifier *n);
+void notifier_add(struct notifier *n, const char *run_id, int64_t seq, bool terminal);
+/* The payloads as a Postgres text array literal, and forget them; false when there are none. */
+bool notifier_take(struct notifier *n, struct buf *payloads);
+
+#endif

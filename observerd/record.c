@@ -1,0 +1,740 @@
+#include "observerd/record.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+
+#include "observerd/shard.h"
+#include "observerd/wire.h"
+#include "shared/clock.h"
+#include "shared/json.h"
+
+enum {
+    PROJECTION_DELAY_MS = 250, /* a burst rewrites the stored projection at most this often */
+    KEY_TEXT_MAX = 512,        /* longer ids do not fit an index entry */
+};
+
+const char *
+session_state_name(int state)
+{
+    const ProtobufCEnumValue *v =
+        protobuf_c_enum_descriptor_get_value(&macp__v1__session_state__descriptor, state);
+
+    return v ? v->name : "SESSION_STATE_UNSPECIFIED";
+}
+
+void
+record_begin(struct record *r, struct session *s)
+{
+    r->s = s;
+    r->now_ms = clock_wall_ms();
+    r->batch = writer_lock(s->shard->writer);
+    r->run = batch_run_entry(r->batch, &s->batch_serial, &s->batch_index, s->run.run_key,
+                             s->run.cursor, s->run.seq);
+    r->run->fence = s->run.fence;
+    memcpy(r->run->run_id, s->run.run_id, UUID_LEN);
+}
+
+void
+record_end(struct record *r)
+{
+    r->run->new_cursor = r->s->run.cursor;
+    r->run->new_seq = r->s->run.seq;
+    writer_unlock(r->s->shard->writer);
+}
+
+/* --- rows -------------------------------------------------------------------------------- */
+
+/* A text that is part of an index: what is too long is replaced by its hash; the bytes stay whole. */
+static void
+key_text(struct rows *t, const char *s)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char text[sizeof "sha256:" + 2 * sizeof digest];
+    size_t n = s ? strlen(s) : 0;
+
+    if (n <= KEY_TEXT_MAX) {
+        rows_text(t, s);
+        return;
+    }
+    SHA256((const unsigned char *)s, n, digest);
+    memcpy(text, "sha256:", 8);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(text + 7 + 2 * i, 3, "%02x", digest[i]);
+    rows_text(t, text);
+}
+
+struct raw_row {
+    const char *source;
+    int64_t ordinal; /* 0: none */
+    const struct envelope *envelope; /* NULL: none */
+    bool undecodable;
+    const void *body;
+    size_t body_len;
+};
+
+static void
+add_raw(struct record *r, const struct raw_row *raw)
+{
+    struct rows *t = &r->batch->tables[BATCH_RAW];
+    const struct envelope *e = raw->envelope;
+    struct run_seed *run = &r->s->run;
+
+    rows_int8(t, run->run_key);
+    rows_date(t, run->day);
+    rows_int4(t, ++run->seq);
+    rows_text(t, raw->source);
+    rows_int4(t, run->epoch);
+    if (raw->ordinal)
+        rows_int8(t, raw->ordinal);
+    else
+        rows_null(t);
+    key_text(t, e ? e->message_id : NULL);
+    key_text(t, e ? e->sender : NULL);
+    key_text(t, e ? e->message_type : NULL);
+    rows_text(t, e ? e->mode : NULL);
+    rows_time(t, r->now_ms);
+    /* A sender's clock may say anything; what no timestamp can hold is not one. */
+    if (e && e->timestamp_unix_ms > 0 && e->timestamp_unix_ms < (int64_t)200000000000000)
+        rows_time(t, e->timestamp_unix_ms);
+    else
+        rows_null(t);
+    rows_bool(t, raw->undecodable);
+    rows_bytes_value(t, raw->body, raw->body_len);
+    r->batch->events++;
+}
+
+static void
+add_canonical(struct record *r, const struct event *e, const char *data, size_t n)
+{
+    struct rows *t = &r->batch->tables[BATCH_CANONICAL];
+
+    rows_int8(t, r->s->run.run_key);
+    rows_date(t, r->s->run.day);
+    rows_int4(t, e->seq);
+    rows_time(t, e->ts_ms);
+    rows_text(t, event_type_name(e->type));
+    rows_text(t, e->subject_kind);
+    rows_text(t, e->subject_id);
+    rows_text(t, e->source_kind);
+    rows_text(t, e->source_name);
+    rows_text(t, e->raw_type);
+    rows_text(t, jv_cstr(jv_get(e->data, "sender")));
+    rows_text(t, e->trace_id);
+    rows_text(t, e->span_id);
+    rows_jsonb(t, data, n);
+    r->batch->events++;
+}
+
+/* Number, stamp, count, fold and store; the one way a canonical event comes into being. */
+static void
+add_event(struct record *r, struct event *e)
+{
+    struct session *s = r->s;
+    AUTO_BUF data = {0};
+
+    e->seq = ++s->run.seq;
+    e->trace_id = s->run.trace_id;
+    metrics_fold(&s->run.metrics, e);
+    projection_fold(s->run.projection, e);
+    jv_write(&data, e->data);
+    add_canonical(r, e, buf_cstr(&data), data.len);
+    r->run->metrics = s->run.metrics;
+    r->run->metrics_dirty = true;
+    if (!s->dirty) {
+        s->dirty = true;
+        timer_set_by(&s->shard->timers, &s->flush, clock_mono_ms() + PROJECTION_DELAY_MS);
+    }
+}
+
+static void
+add_events(struct record *r, struct event_list *events)
+{
+    for (size_t i = 0; i < events->n; i++)
+        add_event(r, &events->items[i]);
+    event_list_reset(events);
+}
+
+/* --- events of our own ------------------------------------------------------------------- */
+
+static struct event *
+own_event(struct record *r, enum event_type type, const char *kind, const char *id)
+{
+    struct event *e = event_list_add(&r->s->shard->events, type, r->now_ms);
+
+    e->source_kind = EVENT_SOURCE_SELF;
+    e->source_name = "run-manager";
+    event_set_subject(e, kind, id);
+    return e;
+}
+
+static json_t *
+text_value(const char *s)
+{
+    return jv_string(s, strlen(s));
+}
+
+static json_t *
+time_value(int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_LEN];
+
+    return json_string(clock_text(wall_ms, text));
+}
+
+static void
+finish_own(struct record *r)
+{
+    struct event_list *events = &r->s->shard->events;
+
+    for (size_t i = 0; i < events->n; i++)
+        normalize_redact_own(&r->s->normalizer, &events->items[i]);
+    add_events(r, events);
+}
+
+static void
+run_event(struct record *r, enum event_type type)
+{
+    struct run_seed *run = &r->s->run;
+    struct event *e = own_event(r, type, "run", run->run_id);
+
+    jv_put(e->data, "status", json_string(run_status_name(run->status)));
+    jv_put(e->data, "runtimeSessionId", text_value(run->session_id));
+    jv_put(e->data, "traceId", text_value(run->trace_id));
+}
+
+static void
+transition(struct record *r, enum run_status to)
+{
+    struct run_seed *run = &r->s->run;
+
+    if (!run_transition_allowed(run->status, to))
+        BUG("run %s: no way from %s to %s", run->run_id, run_status_name(run->status),
+            run_status_name(to));
+    run->status = to;
+    r->run->status = to;
+    r->run->transitions++;
+}
+
+void
+record_started(struct record *r)
+{
+    struct run_seed *run = &r->s->run;
+    struct event *e;
+
+    transition(r, RUN_STARTING);
+    run->started_ms = r->now_ms;
+    r->run->started_ms = r->now_ms;
+    e = own_event(r, EVENT_RUN_STARTED, "run", run->run_id);
+    jv_put(e->data, "status", json_string("starting"));
+    jv_put(e->data, "startedAt", time_value(r->now_ms));
+    jv_put(e->data, "modeName", text_value(run->mode_name));
+    jv_put(e->data, "runtimeKind", text_value(run->runtime_kind));
+    jv_put(e->data, "traceId", text_value(run->trace_id));
+    finish_own(r);
+}
+
+/* --- binding ----------------------------------------------------------------------------- */
+
+static json_t *
+text_list(char **items, size_t n)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, text_value(items[i]));
+    return list;
+}
+
+static void
+put_context(json_t *data, const Macp__V1__SessionMetadata *meta)
+{
+    if (meta->context_id[0])
+        jv_put(data, "contextId", text_value(meta->context_id));
+    if (meta->n_extension_keys)
+        jv_put(data, "extensionKeys", text_list(meta->extension_keys, meta->n_extension_keys));
+}
+
+static void
+bound_event(struct record *r, const Macp__V1__SessionMetadata *meta)
+{
+    struct run_seed *run = &r->s->run;
+    const char *policy = run->policy_version[0] ? run->policy_version : RUN_DEFAULT_POLICY;
+    struct event *e = own_event(r, EVENT_SESSION_BOUND, "session", run->session_id);
+
+    jv_put(e->data, "sessionId", text_value(run->session_id));
+    jv_put(e->data, "initiator", text_value(meta->initiator));
+    jv_put(e->data, "state", json_string(session_state_name((int)meta->state)));
+    jv_put(e->data, "modeName", text_value(run->mode_name));
+    jv_put(e->data, "modeVersion", text_value(run->mode_version));
+    jv_put(e->data, "configurationVersion", text_value(run->configuration_version));
+    jv_put(e->data, "policyVersion", text_value(policy));
+    jv_put(e->data, "participants", json_incref(run->participants));
+    put_context(e->data, meta);
+}
+
+static void
+announce_participants(struct record *r)
+{
+    struct run_seed *run = &r->s->run;
+    json_t *id;
+    size_t i;
+
+    json_array_foreach(run->participants, i, id)
+    {
+        struct event *e;
+
+        if (jv_get(run->known, jv_cstr(id)))
+            continue;
+        jv_put(run->known, jv_cstr(id), json_true());
+        e = own_event(r, EVENT_PARTICIPANT_SEEN, "participant", jv_cstr(id));
+        jv_put(e->data, "participantId", json_incref(id));
+        jv_put(e->data, "status", json_string("idle"));
+    }
+}
+
+static void
+json_row(struct rows *t, json_t *v)
+{
+    AUTO_BUF text = {0};
+
+    jv_write(&text, v);
+    rows_bytes_value(t, buf_cstr(&text), text.len);
+}
+
+static void
+time_row(struct rows *t, int64_t wall_ms)
+{
+    if (wall_ms > 0 && wall_ms < (int64_t)200000000000000)
+        rows_time(t, wall_ms);
+    else
+        rows_null(t);
+}
+
+static void
+bound_row(struct record *r, const Macp__V1__SessionMetadata *meta)
+{
+    struct rows *t = &r->batch->tables[BATCH_BOUND];
+    struct run_seed *run = &r->s->run;
+    AUTO_JSON *keys = text_list(meta->extension_keys, meta->n_extension_keys);
+    AUTO_JSON *initiator = text_value(meta->initiator), *context = text_value(meta->context_id);
+
+    rows_int8(t, run->run_key);
+    rows_text(t, run->session_id);
+    rows_text(t, run->runtime_kind);
+    rows_text(t, run->mode_name);
+    rows_text(t, run->mode_version);
+    rows_text(t, run->configuration_version);
+    rows_text(t, run->policy_version[0] ? run->policy_version : RUN_DEFAULT_POLICY);
+    rows_text(t, jv_cstr(initiator));
+    json_row(t, run->participants);
+    rows_text(t, meta->context_id[0] ? jv_cstr(context) : NULL);
+    json_row(t, keys);
+    rows_text(t, session_state_name((int)meta->state));
+    rows_text(t, r->s->shard->capabilities ? r->s->shard->capabilities : "{}");
+    time_row(t, meta->started_at_unix_ms);
+    time_row(t, meta->expires_at_unix_ms);
+    rows_time(t, r->now_ms);
+}
+
+static void
+remember_state(struct run_seed *run, const Macp__V1__SessionMetadata *meta)
+{
+    snprintf(run->session_state, sizeof run->session_state, "%s",
+             session_state_name((int)meta->state));
+    run->session_started_ms = meta->started_at_unix_ms;
+    run->session_expires_ms = meta->expires_at_unix_ms;
+}
+
+void
+record_bound(struct record *r, const Macp__V1__SessionMetadata *meta)
+{
+    struct run_seed *run = &r->s->run;
+    struct event *e;
+
+    if (run->status == RUN_QUEUED)
+        record_started(r);
+    transition(r, RUN_BINDING_SESSION);
+    bound_event(r, meta);
+    announce_participants(r);
+    bound_row(r, meta);
+    transition(r, RUN_RUNNING);
+    e = own_event(r, EVENT_SESSION_STATE_CHANGED, "session", run->session_id);
+    jv_put(e->data, "sessionId", text_value(run->session_id));
+    jv_put(e->data, "state", json_string("SESSION_STATE_OPEN"));
+    finish_own(r);
+    remember_state(run, meta);
+    /* What the run was marked as; another real state is a snapshot of its own. */
+    snprintf(run->session_state, sizeof run->session_state, "SESSION_STATE_OPEN");
+    record_observer(r);
+}
+
+/* --- the stream -------------------------------------------------------------------------- */
+
+/* The artifact that leads from a posted run to its trace; its id is derived: a repeat is the same. */
+static void
+trace_artifact(struct record *r)
+{
+    struct run_seed *run = &r->s->run;
+    struct rows *t = &r->batch->tables[BATCH_ARTIFACTS];
+    AUTO_JSON *inlined = json_object();
+    char id[UUID_LEN];
+    struct event *e;
+
+    uuid_v5(run->run_id, "trace", id);
+    jv_put(inlined, "traceId", text_value(run->trace_id));
+    rows_int8(t, run->run_key);
+    rows_uuid(t, id);
+    rows_text(t, "trace");
+    rows_text(t, "Root run trace");
+    json_row(t, inlined);
+    e = own_event(r, EVENT_ARTIFACT_CREATED, "artifact", id);
+    e->source_name = "run-executor";
+    jv_put(e->data, "kind", json_string("trace"));
+    jv_put(e->data, "label", json_string("Root run trace"));
+    jv_put(e->data, "traceId", text_value(run->trace_id));
+    jv_put(e->data, "artifactId", json_string(id));
+    finish_own(r);
+}
+
+void
+record_stream_opened(struct record *r)
+{
+    static const char body[] = "{\"status\":\"opened\"}";
+    struct session *s = r->s;
+    struct stream_status status = {.status = "opened"};
+    struct raw_event raw = {
+        .kind = RAW_STREAM_STATUS, .received_ms = r->now_ms, .status = &status};
+
+    add_raw(r, &(struct raw_row){.source = "status", .body = body, .body_len = sizeof body - 1});
+    normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
+    add_events(r, &s->shard->events);
+    if (s->run.posted && s->run.cursor == 0 && s->run.epoch == 0 && s->stream_failures == 0)
+        trace_artifact(r);
+}
+
+void
+record_stream_notice(struct record *r, const char *source, const char *status, const char *detail)
+{
+    struct event *e =
+        own_event(r, EVENT_SESSION_STREAM_OPENED, "session", r->s->run.session_id);
+
+    e->source_name = source;
+    jv_put(e->data, "status", json_string(status));
+    jv_put(e->data, "detail", json_string(detail));
+    finish_own(r);
+}
+
+/* --- session states ---------------------------------------------------------------------- */
+
+static const char *
+clean(struct arena *a, const char *s)
+{
+    return raw_clean(a, s, strlen(s));
+}
+
+static void
+snapshot_of(const Macp__V1__SessionMetadata *meta, struct arena *a, struct session_snapshot *out)
+{
+    const char **keys = arena_alloc(a, (meta->n_extension_keys + 1) * sizeof *keys);
+
+    for (size_t i = 0; i < meta->n_extension_keys; i++)
+        keys[i] = clean(a, meta->extension_keys[i]);
+    *out = (struct session_snapshot){
+        .session_id = clean(a, meta->session_id),
+        .mode = clean(a, meta->mode),
+        .state = session_state_name((int)meta->state),
+        .has_started = true,
+        .has_expires = true,
+        .started_at_unix_ms = meta->started_at_unix_ms,
+        .expires_at_unix_ms = meta->expires_at_unix_ms,
+        .mode_version = clean(a, meta->mode_version),
+        .configuration_version = clean(a, meta->configuration_version),
+        .policy_version = clean(a, meta->policy_version),
+        .initiator = clean(a, meta->initiator),
+        .context_id = meta->context_id[0] ? clean(a, meta->context_id) : NULL,
+        .extension_keys = keys,
+        .n_extension_keys = meta->n_extension_keys,
+    };
+}
+
+void
+record_snapshot(struct record *r, const Macp__V1__SessionMetadata *meta)
+{
+    struct session *s = r->s;
+    struct arena *arena = &s->shard->arena;
+    struct session_snapshot snapshot;
+    struct raw_event raw = {
+        .kind = RAW_SESSION_SNAPSHOT, .received_ms = r->now_ms, .snapshot = &snapshot};
+    size_t n = protobuf_c_message_get_packed_size(&meta->base);
+    uint8_t *body;
+
+    if (strcmp(s->run.session_state, session_state_name((int)meta->state)) == 0)
+        return;
+    body = arena_alloc(arena, n + 1);
+    protobuf_c_message_pack(&meta->base, body);
+    add_raw(r, &(struct raw_row){.source = "snapshot", .body = body, .body_len = n});
+    snapshot_of(meta, arena, &snapshot);
+    normalize(&s->normalizer, &raw, arena, &s->shard->events);
+    add_events(r, &s->shard->events);
+    remember_state(&s->run, meta);
+    r->run->session = true;
+    r->run->seen_ms = r->now_ms;
+    record_observer(r);
+}
+
+void
+record_suspended(struct record *r)
+{
+    transition(r, RUN_SUSPENDED);
+    run_event(r, EVENT_RUN_SUSPENDED);
+    finish_own(r);
+}
+
+void
+record_resumed(struct record *r)
+{
+    transition(r, RUN_RUNNING);
+    run_event(r, EVENT_RUN_RESUMED);
+    finish_own(r);
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+/* What lists and reports want to know of an ended run without reading its events. */
+static char *
+enrichment(struct session *s, int64_t now_ms, const char *message, const char *reason)
+{
+    const struct metrics *m = &s->run.metrics;
+    AUTO_JSON *o = json_object();
+    AUTO_BUF text = {0};
+    const char *action;
+    bool has_confidence;
+    double confidence;
+
+    if (s->run.started_ms)
+        jv_put(o, "durationMs", json_integer(now_ms - s->run.started_ms));
+    if (m->event_count)
+        jv_put(o, "eventCount", json_integer(m->event_count));
+    if (m->signal_count)
+        jv_put(o, "signalCount", json_integer(m->signal_count));
+    if (m->decision_count)
+        jv_put(o, "decisionCount", json_integer(m->decision_count));
+    if (m->total_tokens > 0)
+        jv_put(o, "totalTokens", json_real(m->total_tokens));
+    if (m->estimated_cost_usd > 0)
+        jv_put(o, "estimatedCostUsd", json_real(m->estimated_cost_usd));
+    if (projection_final_decision(s->run.projection, &action, &has_confidence, &confidence)) {
+        jv_put(o, "finalAction", text_value(action));
+        if (has_confidence)
+            jv_put(o, "finalConfidence", json_real(confidence));
+    }
+    if (message) {
+        jv_put(o, "error", text_value(message));
+        jv_put(o, "failureReason", text_value(reason));
+    }
+    jv_write(&text, o);
+    return buf_steal(&text);
+}
+
+void
+record_ended(struct record *r, enum run_status to, const char *message, const char *reason)
+{
+    static const enum event_type events[RUN_STATUS__COUNT] = {
+        [RUN_COMPLETED] = EVENT_RUN_COMPLETED,
+        [RUN_FAILED] = EVENT_RUN_FAILED,
+        [RUN_CANCELLED] = EVENT_RUN_CANCELLED,
+    };
+    struct session *s = r->s;
+    struct event *e;
+
+    transition(r, to);
+    e = own_event(r, events[to], "run", s->run.run_id);
+    jv_put(e->data, "status", json_string(run_status_name(to)));
+    jv_put(e->data, "endedAt", time_value(r->now_ms));
+    jv_put(e->data, "runtimeSessionId", text_value(s->run.session_id));
+    jv_put(e->data, "traceId", text_value(s->run.trace_id));
+    if (message)
+        jv_put(e->data, "error", text_value(message));
+    finish_own(r);
+    r->run->ended_ms = r->now_ms;
+    if (message) {
+        AUTO_JSON *text = text_value(message); /* clean */
+
+        free(r->run->error_message);
+        r->run->error_message = xstrdup(jv_cstr(text));
+        r->run->failure_reason = reason;
+    }
+    free(r->run->metadata);
+    r->run->metadata = enrichment(s, r->now_ms, message, reason);
+    r->run->outcome_positive = projection_outcome(s->run.projection);
+    r->run->terminal = true;
+    record_observer(r);
+}
+
+void
+record_gap(struct record *r, const char *kind, int64_t from, int64_t to, const char *detail)
+{
+    struct rows *t = &r->batch->tables[BATCH_GAPS];
+
+    rows_int8(t, r->s->run.run_key);
+    rows_text(t, kind);
+    rows_int4(t, r->s->run.epoch);
+    rows_int8(t, from);
+    rows_int8(t, to);
+    rows_null(t);
+    rows_time(t, r->now_ms);
+    rows_text(t, detail);
+}
+
+void
+record_observer(struct record *r)
+{
+    struct session *s = r->s;
+    int64_t now = clock_mono_ms();
+
+    r->run->observer = true;
+    r->run->epoch = s->run.epoch;
+    /* The enum's names are static; the seed's copy is not. */
+    r->run->session_state = "SESSION_STATE_UNSPECIFIED";
+    for (int i = 0; i < (int)macp__v1__session_state__descriptor.n_values; i++)
+        if (strcmp(session_state_name(i), s->run.session_state) == 0)
+            r->run->session_state = session_state_name(i);
+    r->run->session_started_ms = s->run.session_started_ms;
+    r->run->session_expires_ms = s->run.session_expires_ms;
+    r->run->observer_state = s->observer_state;
+    if (s->state == SESSION_AWAITING)
+        r->run->poll_remaining_ms = s->open_by_ms > now ? s->open_by_ms - now : 0;
+}
+
+void
+record_closed(struct record *r)
+{
+    record_observer(r);
+    r->run->closed = true;
+}
+
+/* --- what the runtime sends -------------------------------------------------------------- */
+
+/* Text fields of a message by number, cleaned; what does not parse leaves the rest as it is. */
+static bool
+read_texts(const void *bytes, size_t n, struct arena *a, const char **texts, uint32_t max,
+           int64_t *varint7, const void **part8, size_t *part8_len)
+{
+    struct wire_reader reader = wire_read(bytes, n);
+    enum wire_result result;
+    struct wire_field f;
+
+    while ((result = wire_next(&reader, &f)) == WIRE_FIELD) {
+        if (f.type == WIRE_LEN && f.number <= max) {
+            texts[f.number] = raw_clean(a, (const char *)f.data, f.len);
+        } else if (f.type == WIRE_LEN && f.number == 8 && part8) {
+            *part8 = f.data;
+            *part8_len = f.len;
+        } else if (f.type == WIRE_VARINT && f.number == 7 && varint7) {
+            *varint7 = (int64_t)f.value;
+        }
+    }
+    return result == WIRE_END;
+}
+
+/* Envelope: 1 version, 2 mode, 3 type, 4 id, 5 session, 6 sender, 7 timestamp, 8 payload. */
+static bool
+read_envelope(const void *bytes, size_t n, struct arena *a, struct envelope *out)
+{
+    const char *texts[7] = {"", "", "", "", "", "", ""};
+    int64_t sent = 0;
+    const void *payload = "";
+    size_t payload_len = 0;
+    bool whole = read_texts(bytes, n, a, texts, 6, &sent, &payload, &payload_len);
+
+    *out = (struct envelope){
+        .macp_version = texts[1],
+        .mode = texts[2],
+        .message_type = texts[3],
+        .message_id = texts[4],
+        .session_id = texts[5],
+        .sender = texts[6],
+        .timestamp_unix_ms = sent,
+        .payload = payload,
+        .payload_len = payload_len,
+    };
+    return whole;
+}
+
+bool
+record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type)
+{
+    struct arena *arena = &s->shard->arena;
+    struct envelope envelope;
+    struct raw_event raw = {.kind = RAW_STREAM_ENVELOPE, .envelope = &envelope};
+    struct record r;
+    bool whole;
+
+    arena_reset(arena);
+    whole = read_envelope(bytes, n, arena, &envelope);
+    *message_type = envelope.message_type;
+    if (envelope.session_id[0] && strcmp(envelope.session_id, s->run.session_id) != 0)
+        return false;
+    if (envelope.message_id[0] &&
+        !seen_add(&s->run.seen, envelope.message_id, envelope.message_type, envelope.sender))
+        return false;
+    raw.received_ms = clock_wall_ms();
+    if (whole)
+        normalize(&s->normalizer, &raw, arena, &s->shard->events);
+    record_begin(&r, s);
+    r.now_ms = raw.received_ms;
+    add_raw(&r, &(struct raw_row){.source = "session",
+                                  .ordinal = s->run.cursor + 1,
+                                  .envelope = &envelope,
+                                  .undecodable = !whole,
+                                  .body = bytes,
+                                  .body_len = n});
+    s->run.cursor++;
+    add_events(&r, &s->shard->events);
+    record_end(&r);
+    return true;
+}
+
+void
+record_inline_error(struct session *s, const void *bytes, size_t n, const char **message)
+{
+    const char *texts[5] = {"", "", "", "", ""};
+    struct arena *arena = &s->shard->arena;
+    struct inline_error error;
+    struct raw_event raw = {.kind = RAW_STREAM_INLINE_ERROR, .inline_error = &error};
+    struct record r;
+
+    arena_reset(arena);
+    if (!read_texts(bytes, n, arena, texts, 4, NULL, NULL, NULL))
+        texts[2] = "an error that cannot be read";
+    error = (struct inline_error){
+        .code = texts[1][0] ? texts[1] : "UNKNOWN",
+        .message = texts[2],
+        .session_id = texts[3],
+        .message_id = texts[4],
+    };
+    *message = texts[2][0] ? texts[2] : error.code;
+    record_begin(&r, s);
+    raw.received_ms = r.now_ms;
+    add_raw(&r, &(struct raw_row){.source = "inline-error", .body = bytes, .body_len = n});
+    normalize(&s->normalizer, &raw, arena, &s->shard->events);
+    add_events(&r, &s->shard->events);
+    record_end(&r);
+}
+
+void
+record_projection(struct session *s)
+{
+    struct record r;
+    struct batch_projection *p;
+
+    timer_cancel(&s->shard->timers, &s->flush);
+    if (!s->dirty)
+        return;
+    s->dirty = false;
+    record_begin(&r, s);
+    p = batch_projection_start(r.run, projection_latest_seq(s->run.projection));
+    for (int i = 0; i < PROJECTION__COUNT; i++)
+        projection_write_section(s->run.projection, (enum projection_section)i, &p->sections[i]);
+    record_end(&r);
+}

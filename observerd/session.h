@@ -1,0 +1,127 @@
+/*
+ * session.h - one observed run: await the session's opening, subscribe, store, drain, end.
+ *
+ * Purpose    the state machine of a run as a table of states and inputs, and what each step
+ *            writes. All of a step goes into one batch, so one transaction.
+ * Ownership  a session belongs to its shard's queue thread. session_adopt takes the seed over.
+ * Errors     none come out: what fails is retried, recorded or ends the run.
+ * Threads    the queue thread.
+ *
+ *   AWAITING --first sight--> STREAMING --verdict--> DRAINING --drained--> ENDING --committed-->
+ *   LINGERING --a minute later--> CLOSING --committed--> gone
+ *
+ * The run's own sequence numbers and cursor live here and in the row; the guard of every batch
+ * proves that they agree.
+ */
+#ifndef MACP_OBSERVERD_SESSION_H
+#define MACP_OBSERVERD_SESSION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "observerd/mailbox.h"
+#include "observerd/normalize.h"
+#include "observerd/runtime.h"
+#include "observerd/seen.h"
+#include "observerd/timers.h"
+#include "observerd/writer.h"
+#include "shared/metrics.h"
+#include "shared/projection.h"
+#include "shared/run.h"
+#include "shared/uuid.h"
+
+struct shard;
+
+/* A claimed run as it stands in the database. */
+struct run_seed {
+    struct mail mail; /* SHARD_ADOPT */
+    int64_t run_key, fence;
+    int64_t day; /* days since 1970 */
+    char run_id[UUID_LEN];
+    char *session_id, *trace_id;
+    char *runtime_kind, *mode_name, *mode_version, *configuration_version, *policy_version;
+    json_t *participants; /* declared ids, array of strings */
+    bool posted;          /* not discovered: has declared participants and a trace artifact */
+    enum run_status status;
+    int64_t started_ms;   /* wall clock, 0: not yet */
+    int epoch;
+    int64_t cursor, seq;
+    char session_state[40];
+    int64_t session_started_ms, session_expires_ms;
+    int64_t poll_remaining_ms; /* until the session must have opened */
+    struct projection *projection;
+    struct metrics metrics;
+    json_t *known;    /* announced participants, an object used as a set */
+    struct seen seen; /* envelopes stored in this epoch */
+    bool has_commitment;
+};
+
+void run_seed_free(struct run_seed *seed);
+
+enum session_state {
+    SESSION_AWAITING,
+    SESSION_STREAMING,
+    SESSION_DRAINING,
+    SESSION_ENDING,
+    SESSION_LINGERING,
+    SESSION_CLOSING,
+    SESSION_STATE__COUNT
+};
+
+struct session {
+    struct run_seed run; /* what is stored or in a batch; the seed's fields, kept current */
+    struct shard *shard;
+    enum session_state state;
+    UT_hash_handle by_key, by_session;
+    struct normalizer normalizer;
+
+    uint64_t batch_serial; /* where the run's entry in the pending batch is */
+    size_t batch_index;
+
+    struct timer timer, flush;
+    struct rt_call *call; /* GetSession in flight */
+    struct rt_stream *stream;
+    struct session *next_parked;
+    bool parked, stream_counted;
+
+    /* awaiting */
+    int64_t open_by_ms;      /* monotonic */
+    int64_t outage_from_ms;  /* 0: the runtime answers */
+    int attempts, forbidden_answers;
+    bool look_again; /* woken while GetSession was in flight */
+
+    /* streaming */
+    int64_t check_at_ms, reconnect_at_ms, quiet_since_ms, opened_at_ms;
+    int64_t behind_since_ms; /* the runtime accepted more than we have; 0: not */
+    int64_t lag_window_ms;
+    int lags, stream_failures, missing_answers;
+    int64_t missing_since_ms;
+    bool stream_refused;     /* the runtime cannot stream: only polling is left */
+    const char *observer_state;
+
+    /* draining */
+    enum run_status verdict;
+    const char *reason; /* failed before it was ever seen open */
+    struct Macp__V1__SessionMetadata *verdict_meta; /* heap */
+    int64_t drain_until_ms;
+    int64_t expected; /* ordinals the runtime has accepted as far as it says, 0: unknown */
+
+    bool dirty; /* the projection has changed since it was last put into a batch */
+};
+
+/* Take a claimed run over. */
+void session_adopt(struct shard *shard, struct run_seed *seed);
+/* Its session was seen on the runtime: look now. */
+void session_wake(struct session *s);
+/* What became of its batch. */
+void session_committed(struct session *s, const struct writer_result *r);
+/* The run is somebody else's, or must be loaded anew: forget it, storing nothing more. */
+void session_drop(struct session *s);
+/* The program stops: close the stream, put the last state into the batch. */
+void session_drain(struct session *s);
+/* There is room again: read on. */
+void session_unpark(struct session *s);
+
+#endif

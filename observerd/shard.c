@@ -1,0 +1,357 @@
+#include "observerd/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "macp/v1/core.pb-c.h"
+#include "observerd/message_json.h"
+#include "observerd/session.h"
+#include "shared/clock.h"
+#include "shared/json.h"
+#include "shared/log.h"
+
+enum {
+    POLLS_PER_SECOND = 200, /* GetSession for sessions that are not open yet */
+    POLL_BURST = 50,
+    HELLO_MAX_MS = 5000,
+    INBOX_MAX = 1 << 16,
+    TICK_MAX_MS = 1000,
+};
+
+/* --- the runtime, as this shard sees it ---------------------------------------------------- */
+
+static void
+hello_answered(void *ctx, const struct rt_status *status, const ProtobufCMessage *reply)
+{
+    struct shard *s = ctx;
+    const Macp__V1__InitializeResponse *answer = (const void *)reply;
+    AUTO_BUF capabilities = {0};
+
+    s->hello = NULL;
+    if (status->code != RT_OK) {
+        int64_t wait = 250;
+
+        for (int i = 0; i < s->hello_failures && wait < HELLO_MAX_MS; i++)
+            wait *= 2;
+        if (s->hello_failures++ == 0)
+            log_warn("the runtime does not answer: %s %s", rt_code_name(status->code),
+                     status->text);
+        timer_set(&s->timers, &s->hello_timer, clock_mono_ms() + wait + random() % 100);
+        return;
+    }
+    if (s->hello_failures)
+        log_info("the runtime answers again");
+    s->hello_failures = 0;
+    s->ready = true;
+    json_decref(s->modes);
+    s->modes = json_array();
+    for (size_t i = 0; i < answer->n_supported_modes; i++)
+        json_array_append_new(
+            s->modes, jv_string(answer->supported_modes[i], strlen(answer->supported_modes[i])));
+    if (answer->capabilities)
+        message_json(&capabilities, &answer->capabilities->base);
+    free(s->capabilities);
+    s->capabilities = capabilities.len ? buf_steal(&capabilities) : NULL;
+    for (struct session *each = s->by_key, *next; each; each = next) {
+        next = each->by_key.next;
+        if (each->state == SESSION_AWAITING)
+            session_wake(each);
+    }
+}
+
+static void
+hello_due(struct timer *t)
+{
+    struct shard *s = (struct shard *)((char *)t - offsetof(struct shard, hello_timer));
+    Macp__V1__InitializeRequest request = MACP__V1__INITIALIZE_REQUEST__INIT;
+    Macp__V1__ClientInfo client = MACP__V1__CLIENT_INFO__INIT;
+    char *versions[] = {(char *)"1.0"};
+
+    if (s->hello || s->draining)
+        return;
+    client.name = (char *)"macp-control-plane";
+    client.version = (char *)MACP_VERSION;
+    request.n_supported_protocol_versions = ARRAY_LEN(versions);
+    request.supported_protocol_versions = versions;
+    request.client_info = &client;
+    s->hello = rt_call_start(s->queue, RT_INITIALIZE, &request.base, hello_answered, s);
+}
+
+void
+shard_runtime_lost(struct shard *s)
+{
+    s->ready = false;
+    timer_set_by(&s->timers, &s->hello_timer, clock_mono_ms());
+}
+
+bool
+shard_mode_is_supported(const struct shard *s, const char *mode)
+{
+    json_t *offered;
+    size_t i;
+
+    if (!json_array_size(s->modes))
+        return true;
+    json_array_foreach(s->modes, i, offered)
+        if (strcmp(jv_cstr(offered), mode) == 0)
+            return true;
+    return false;
+}
+
+bool
+shard_may_poll(struct shard *s, int64_t *wait_ms)
+{
+    int64_t now = clock_mono_ms();
+
+    s->tokens += (double)(now - s->tokens_at_ms) * POLLS_PER_SECOND / 1000;
+    s->tokens_at_ms = now;
+    if (s->tokens > POLL_BURST)
+        s->tokens = POLL_BURST;
+    if (s->tokens >= 1) {
+        s->tokens -= 1;
+        return true;
+    }
+    *wait_ms = 10 + random() % 500; /* spread: thousands may wait for the next one */
+    return false;
+}
+
+/* --- back-pressure ----------------------------------------------------------------------- */
+
+void
+shard_park(struct shard *s, struct session *session)
+{
+    if (session->parked)
+        return;
+    session->parked = true;
+    session->next_parked = NULL;
+    *s->parked_tail = session;
+    s->parked_tail = &session->next_parked;
+}
+
+void
+shard_forget_parked(struct shard *s, struct session *session)
+{
+    struct session **at = &s->parked_head;
+
+    while (*at && *at != session)
+        at = &(*at)->next_parked;
+    if (!*at)
+        return;
+    *at = session->next_parked;
+    if (s->parked_tail == &session->next_parked)
+        s->parked_tail = at;
+    session->parked = false;
+}
+
+/* First parked, first read again; each may add one message before it is full again. */
+static void
+resume_parked(struct shard *s)
+{
+    while (s->parked_head && !writer_is_full(s->writer)) {
+        struct session *session = s->parked_head;
+
+        shard_forget_parked(s, session);
+        session_unpark(session);
+    }
+}
+
+/* --- the queue thread's turn --------------------------------------------------------------- */
+
+static struct session *
+find(struct shard *s, int64_t run_key)
+{
+    struct session *session;
+
+    HASH_FIND(by_key, s->by_key, &run_key, sizeof run_key, session);
+    return session;
+}
+
+/* A run that was taken from us, or whose rows were refused: forget it and let it be claimed anew. */
+static void
+let_go(struct shard *s, struct session *session)
+{
+    struct run_release *release = xcalloc(1, sizeof *release);
+
+    release->mail.kind = CONTROL_RELEASE;
+    release->run_key = session->run.run_key;
+    release->fence = session->run.fence;
+    batch_drop_run(writer_lock(s->writer), session->run.run_key);
+    writer_unlock(s->writer);
+    session_drop(session);
+    if (!mailbox_post(s->control, &release->mail))
+        free(release); /* it is claimed when this instance is gone */
+}
+
+static void
+take_results(struct shard *s)
+{
+    struct writer_result results[64];
+    size_t n;
+
+    do {
+        n = writer_take_results(s->writer, results, ARRAY_LEN(results));
+        for (size_t i = 0; i < n; i++) {
+            struct session *session = find(s, results[i].run_key);
+
+            if (!session)
+                continue;
+            if (results[i].verdict == WRITER_COMMITTED)
+                session_committed(session, &results[i]);
+            else
+                let_go(s, session);
+        }
+    } while (n == ARRAY_LEN(results));
+}
+
+static void
+drain_all(struct shard *s)
+{
+    s->draining = true;
+    timer_cancel(&s->timers, &s->hello_timer);
+    if (s->hello)
+        rt_call_cancel(s->hello);
+    s->hello = NULL;
+    for (struct session *each = s->by_key; each; each = each->by_key.next)
+        session_drain(each);
+}
+
+static void
+read_inbox(struct shard *s)
+{
+    struct mail *mail = mailbox_take_all(&s->inbox), *next;
+
+    for (; mail; mail = next) {
+        struct session *session = NULL;
+
+        next = mail->next;
+        switch ((enum shard_mail)mail->kind) {
+        case SHARD_ADOPT:
+            /* A run that is claimed again was let go here before: the message came later. */
+            session = find(s, ((struct run_seed *)mail)->run_key);
+            if (session)
+                session_drop(session);
+            if (s->draining) {
+                run_seed_free((struct run_seed *)mail);
+                free(mail);
+            } else {
+                session_adopt(s, (struct run_seed *)mail);
+            }
+            continue;
+        case SHARD_WAKE:
+            HASH_FIND(by_session, s->by_session, ((struct shard_wake *)mail)->session_id,
+                      strlen(((struct shard_wake *)mail)->session_id), session);
+            if (session && !s->draining)
+                session_wake(session);
+            break;
+        case SHARD_DRAIN:
+            drain_all(s);
+            break;
+        }
+        free(mail);
+    }
+}
+
+static int64_t
+tick(void *ctx)
+{
+    struct shard *s = ctx;
+    int64_t now;
+
+    read_inbox(s);
+    take_results(s);
+    resume_parked(s);
+    timers_run(&s->timers, clock_mono_ms());
+    if (s->draining && writer_is_idle(s->writer))
+        rt_queue_stop(s->queue);
+    now = clock_mono_ms();
+    /* While draining the writer's silence must be noticed: it wakes for results and room only. */
+    return timers_next(&s->timers, now + (s->draining ? 20 : TICK_MAX_MS));
+}
+
+static void *
+queue_main(void *arg)
+{
+    struct shard *s = arg;
+
+    s->tokens_at_ms = clock_mono_ms();
+    timer_set(&s->timers, &s->hello_timer, s->tokens_at_ms);
+    rt_queue_run(s->queue, tick, s);
+    for (struct session *each = s->by_key, *next; each; each = next) {
+        next = each->by_key.next;
+        each->call = NULL; /* the queue has ended them all */
+        each->stream = NULL;
+        session_drop(each);
+    }
+    return NULL;
+}
+
+/* --- from outside ------------------------------------------------------------------------ */
+
+static void
+wake_queue(void *ctx)
+{
+    rt_queue_wake(((struct shard *)ctx)->queue);
+}
+
+bool
+shard_start(const struct config *cfg, const struct redactor *redactor, struct notifier *notifier,
+            const _Atomic int64_t *alive_until_ms, struct mailbox *control, struct shard **out,
+            struct err *err)
+{
+    struct shard *s = xcalloc(1, sizeof *s);
+
+    s->cfg = cfg;
+    s->redactor = redactor;
+    s->control = control;
+    s->modes = json_array();
+    s->parked_tail = &s->parked_head;
+    s->hello_timer.fire = hello_due;
+    if (!rt_queue_new(cfg, &s->queue, err)) {
+        json_decref(s->modes);
+        free(s);
+        return false;
+    }
+    mailbox_init(&s->inbox, INBOX_MAX, wake_queue, s);
+    s->writer = writer_start(&(struct writer_options){.cfg = cfg,
+                                                      .notifier = notifier,
+                                                      .alive_until_ms = alive_until_ms,
+                                                      .wake = wake_queue,
+                                                      .ctx = s});
+    if (pthread_create(&s->thread, NULL, queue_main, s) != 0)
+        BUG("cannot start a thread");
+    *out = s;
+    return true;
+}
+
+bool
+shard_post(struct shard *s, struct mail *mail)
+{
+    return mailbox_post(&s->inbox, mail);
+}
+
+bool
+shard_stop(struct shard *s, int64_t limit_ms)
+{
+    struct mail *drain = xcalloc(1, sizeof *drain);
+    int64_t until = clock_mono_ms() + limit_ms;
+    bool stored;
+
+    drain->kind = SHARD_DRAIN;
+    if (!mailbox_post(&s->inbox, drain))
+        free(drain);
+    /* The queue thread ends when the writer is idle; Postgres may be away, so not for ever. */
+    while (!writer_is_idle(s->writer) && clock_mono_ms() < until)
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+    rt_queue_stop(s->queue);
+    pthread_join(s->thread, NULL);
+    stored = writer_stop(s->writer, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
+    rt_queue_free(s->queue);
+    mailbox_fini(&s->inbox);
+    timers_fini(&s->timers);
+    event_list_fini(&s->events);
+    arena_fini(&s->arena);
+    json_decref(s->modes);
+    free(s->capabilities);
+    free(s);
+    return stored;
+}

@@ -1,0 +1,109 @@
+/*
+ * shard.h - one queue thread with its runs, and the writer thread behind it.
+ *
+ * Purpose    everything that a set of runs needs, so that nothing about a run is shared: its
+ *            streams, its state, its place in the batch.
+ * Ownership  struct shard is heap memory of main. Sessions belong to the queue thread.
+ * Errors     shard_start fails on unusable options.
+ * Threads    shard_post, shard_drain, shard_stop: the control thread or the watch; the struct's
+ *            fields: the queue thread only.
+ */
+#ifndef MACP_OBSERVERD_SHARD_H
+#define MACP_OBSERVERD_SHARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "observerd/mailbox.h"
+#include "observerd/notifier.h"
+#include "observerd/redact.h"
+#include "observerd/runtime.h"
+#include "observerd/timers.h"
+#include "observerd/writer.h"
+#include "shared/arena.h"
+#include "shared/config.h"
+#include "shared/event.h"
+
+struct session;
+
+enum shard_mail {
+    SHARD_ADOPT, /* struct run_seed */
+    SHARD_WAKE,  /* struct shard_wake */
+    SHARD_DRAIN, /* struct mail */
+};
+
+/* Something happened to a session: look now. */
+struct shard_wake {
+    struct mail mail;
+    char session_id[]; /* NUL-ended */
+};
+
+/* What the queue thread tells the control thread. */
+enum control_mail {
+    CONTROL_RELEASE, /* struct run_release: let the run go, it is taken anew */
+    CONTROL_CATALOG, /* struct catalog_row, see catalog.h */
+};
+
+struct run_release {
+    struct mail mail;
+    int64_t run_key, fence;
+};
+
+struct shard_counts {
+    _Atomic int runs, streams_wanted, streams_open;
+};
+
+struct shard {
+    const struct config *cfg;
+    const struct redactor *redactor;
+    pthread_t thread;
+    struct rt_queue *queue;
+    struct writer *writer;
+    struct mailbox inbox;
+    struct mailbox *control;
+    struct shard_counts counts;
+
+    /* queue thread only */
+    struct timers timers;
+    struct session *by_key, *by_session; /* hashes */
+    struct session *parked_head, **parked_tail; /* first in, first out */
+    struct arena arena;                  /* of the envelope in hand */
+    struct event_list events;            /* of the envelope in hand */
+    bool draining;
+
+    /* the runtime, as this shard sees it */
+    struct timer hello_timer;
+    struct rt_call *hello;
+    bool ready;
+    int hello_failures;
+    char *capabilities;                  /* JSON, NULL: not known yet */
+    json_t *modes;                       /* array of supported modes; empty: all */
+
+    /* GetSession calls are bounded however many runs wait: a token bucket */
+    double tokens;
+    int64_t tokens_at_ms;
+};
+
+bool shard_start(const struct config *cfg, const struct redactor *redactor,
+                 struct notifier *notifier, const _Atomic int64_t *alive_until_ms,
+                 struct mailbox *control, struct shard **out, struct err *err) MUST_CHECK;
+/* Ownership of the mail passes only when true. */
+bool shard_post(struct shard *s, struct mail *mail) MUST_CHECK;
+/* Close streams, commit what is there, end the threads, free. False: rows were left behind. */
+bool shard_stop(struct shard *s, int64_t limit_ms);
+
+/* --- for its sessions ----------------------------------------------------------------------- */
+
+/* A GetSession call may be made now; else *wait_ms says when to ask again. */
+bool shard_may_poll(struct shard *s, int64_t *wait_ms);
+/* A unary call failed because the runtime cannot be reached: say hello again before polling. */
+void shard_runtime_lost(struct shard *s);
+/* The mode is offered, or the runtime offers everything. */
+bool shard_mode_is_supported(const struct shard *s, const char *mode);
+/* The session's stream may not read on; it is resumed when there is room. */
+void shard_park(struct shard *s, struct session *session);
+void shard_forget_parked(struct shard *s, struct session *session);
+
+#endif

@@ -1,0 +1,421 @@
+#include "observerd/writer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "shared/clock.h"
+#include "shared/log.h"
+
+struct writer {
+    struct writer_options o;
+    pthread_t thread;
+    struct db *db;
+    pthread_mutex_t mu;
+    pthread_cond_t work; /* pending has something, or stop */
+    struct batch batches[2];
+    struct batch *pending;
+    bool sending, stopping;
+    bool room_wanted; /* the queue thread has parked streams */
+    int64_t stop_by_ms;
+    struct writer_result *results;
+    size_t n_results, cap_results;
+    int64_t rate_from_ms, rate_events; /* of the last second */
+    int64_t rate;
+};
+
+/* --- the queue thread's side --------------------------------------------------------------- */
+
+struct batch *
+writer_lock(struct writer *w)
+{
+    pthread_mutex_lock(&w->mu);
+    return w->pending;
+}
+
+void
+writer_unlock(struct writer *w)
+{
+    bool signal = !w->sending && !batch_is_empty(w->pending);
+
+    pthread_mutex_unlock(&w->mu);
+    if (signal)
+        pthread_cond_signal(&w->work);
+}
+
+bool
+writer_is_full(struct writer *w)
+{
+    bool full;
+
+    pthread_mutex_lock(&w->mu);
+    full = w->pending->events >= (size_t)w->o.cfg->observerd_batch_events ||
+           batch_bytes(w->pending) >= (size_t)w->o.cfg->observerd_batch_bytes;
+    if (full)
+        w->room_wanted = true;
+    pthread_mutex_unlock(&w->mu);
+    return full;
+}
+
+bool
+writer_is_idle(struct writer *w)
+{
+    bool idle;
+
+    pthread_mutex_lock(&w->mu);
+    idle = !w->sending && batch_is_empty(w->pending);
+    pthread_mutex_unlock(&w->mu);
+    return idle;
+}
+
+size_t
+writer_take_results(struct writer *w, struct writer_result *out, size_t max)
+{
+    size_t n;
+
+    pthread_mutex_lock(&w->mu);
+    n = w->n_results < max ? w->n_results : max;
+    memcpy(out, w->results, n * sizeof *out);
+    memmove(w->results, w->results + n, (w->n_results - n) * sizeof *out);
+    w->n_results -= n;
+    pthread_mutex_unlock(&w->mu);
+    return n;
+}
+
+/* --- results ----------------------------------------------------------------------------- */
+
+static void
+report(struct writer *w, const struct batch_run *r, enum writer_verdict verdict)
+{
+    pthread_mutex_lock(&w->mu);
+    if (w->n_results == w->cap_results) {
+        w->cap_results = w->cap_results ? w->cap_results * 2 : 256;
+        w->results = xrealloc(w->results, w->cap_results * sizeof *w->results);
+    }
+    w->results[w->n_results++] = (struct writer_result){
+        .run_key = r->run_key,
+        .verdict = verdict,
+        .terminal = r->terminal,
+        .closed = r->closed,
+    };
+    pthread_mutex_unlock(&w->mu);
+}
+
+static void
+committed(struct writer *w, const struct batch *b)
+{
+    for (size_t i = 0; i < b->n_runs; i++) {
+        const struct batch_run *r = &b->runs[i];
+
+        if (!r->run_key)
+            continue;
+        /* Only ends are worth a result: for the rest the queue thread waits for nothing. */
+        if (r->terminal || r->closed)
+            report(w, r, WRITER_COMMITTED);
+        if (r->new_seq > r->old_seq)
+            notifier_add(w->o.notifier, r->run_id, r->new_seq, r->terminal);
+    }
+}
+
+static void
+lost(struct writer *w, struct batch *b, int64_t run_key, enum writer_verdict verdict)
+{
+    for (size_t i = 0; i < b->n_runs; i++)
+        if (b->runs[i].run_key == run_key) {
+            struct log_ctx ctx = {.run_id = b->runs[i].run_id};
+
+            log_line(LOG_WARN, &ctx, "%s; the run is let go and taken anew",
+                     verdict == WRITER_LOST ? "another writer has moved the run"
+                                            : "Postgres refuses the run's rows");
+            report(w, &b->runs[i], verdict);
+            break;
+        }
+    batch_drop_run(b, run_key);
+}
+
+/* --- storing ----------------------------------------------------------------------------- */
+
+static bool
+out_of_time(struct writer *w)
+{
+    bool over;
+
+    pthread_mutex_lock(&w->mu);
+    over = w->stopping && clock_mono_ms() >= w->stop_by_ms;
+    pthread_mutex_unlock(&w->mu);
+    return over;
+}
+
+/* Wait, but not past the end of the stop limit. */
+static void
+pause_ms(struct writer *w, int64_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&w->mu);
+    pthread_cond_timedwait(&w->work, &w->mu, &until);
+    pthread_mutex_unlock(&w->mu);
+}
+
+/* Nothing is written by an instance that others may count as dead. */
+static bool
+wait_until_alive(struct writer *w)
+{
+    while (clock_mono_ms() > atomic_load(w->o.alive_until_ms)) {
+        if (out_of_time(w))
+            return false;
+        pause_ms(w, 20);
+    }
+    return true;
+}
+
+static void
+drop_strangers(struct writer *w, struct batch *b)
+{
+    AUTO_BUF keys = {0};
+    char *save = NULL;
+    bool any = false;
+
+    buf_str(&keys, db_detail(w->db));
+    for (char *k = strtok_r(keys.p, ",", &save); k; k = strtok_r(NULL, ",", &save)) {
+        lost(w, b, strtoll(k, NULL, 10), WRITER_LOST);
+        any = true;
+    }
+    if (!any) /* cannot happen while the guard names them; do not spin if it does */
+        while (!batch_is_empty(b))
+            for (size_t i = 0; i < b->n_runs; i++)
+                if (b->runs[i].run_key)
+                    lost(w, b, b->runs[i].run_key, WRITER_LOST);
+}
+
+/*
+ * A commit whose answer never came: the rows say whether it happened. The transaction was for
+ * all its runs or none, so one run that moved is proof, unless it moved by nothing.
+ */
+static bool
+was_committed(struct writer *w, struct batch *b, bool *known)
+{
+    AUTO_DB_RESULT *rows = NULL;
+    AUTO_BUF keys = {0};
+    struct db_args args;
+    struct err err;
+    bool yes = false;
+
+    buf_char(&keys, '{');
+    for (size_t i = 0; i < b->n_runs; i++)
+        if (b->runs[i].run_key && b->runs[i].new_seq > b->runs[i].old_seq)
+            buf_printf(&keys, "%s%lld", keys.len > 1 ? "," : "", (long long)b->runs[i].run_key);
+    buf_char(&keys, '}');
+    db_args_init(&args);
+    db_arg_text(&args, buf_cstr(&keys));
+    *known = db_run(w->db, SQL_BATCH_OUTCOME, &args, &rows, &err);
+    if (!*known)
+        return false;
+    for (int row = 0; row < db_rows(rows); row++)
+        for (size_t i = 0; i < b->n_runs; i++) {
+            const struct batch_run *r = &b->runs[i];
+
+            if (r->run_key == db_int(rows, row, 0) && r->fence == db_int(rows, row, 1) &&
+                r->new_cursor == db_int(rows, row, 2) && r->new_seq == db_int(rows, row, 3) &&
+                r->new_seq > r->old_seq)
+                yes = true;
+        }
+    return yes;
+}
+
+static bool store(struct writer *w, struct batch *b);
+
+/* Postgres refuses something in the batch: run by run, then without the data it cannot read. */
+static bool
+store_refused(struct writer *w, struct batch *b, const struct err *cause)
+{
+    struct err err;
+    int replaced;
+
+    if (b->n_runs - b->n_dropped > 1) {
+        struct batch one;
+        bool ok = true;
+
+        batch_init(&one);
+        while (ok && !batch_is_empty(b)) {
+            batch_split_first(b, &one);
+            ok = store(w, &one);
+            batch_reset(&one);
+        }
+        batch_fini(&one);
+        return ok;
+    }
+    log_err(LOG_ERROR, cause, "Postgres refuses a batch");
+    replaced = batch_quarantine(b, w->db, &err);
+    if (replaced > 0)
+        return store(w, b);
+    if (replaced < 0)
+        return store(w, b); /* the connection went: try the whole again */
+    for (size_t i = 0; i < b->n_runs; i++)
+        if (b->runs[i].run_key)
+            lost(w, b, b->runs[i].run_key, WRITER_REFUSED);
+    return true;
+}
+
+/* Until it is stored, or the stop limit passes (false). */
+static bool
+store(struct writer *w, struct batch *b)
+{
+    int64_t backoff = 50;
+    struct err err;
+    bool doubt = false;
+
+    while (!batch_is_empty(b)) {
+        if (!wait_until_alive(w))
+            return false;
+        if (doubt) {
+            bool known, yes = was_committed(w, b, &known);
+
+            if (yes)
+                break;
+            if (!known) {
+                if (out_of_time(w))
+                    return false;
+                pause_ms(w, backoff);
+                backoff = backoff < 2000 ? backoff * 2 : 2000;
+                continue;
+            }
+            doubt = false;
+        }
+        if (batch_store(b, w->db, &err))
+            break;
+        if (err.code == ERR_GUARD) {
+            drop_strangers(w, b);
+        } else if (err.code == ERR_DB) {
+            log_err(LOG_WARN, &err, "batch not stored, it is kept and sent again");
+            doubt = true;
+        } else {
+            return store_refused(w, b, &err);
+        }
+    }
+    committed(w, b);
+    return true;
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+/* A short wait makes bigger batches when envelopes come fast but do not fill one. */
+static void
+linger(struct writer *w)
+{
+    enum { BUSY_PER_SECOND = 300, SMALL_BATCH = 100 };
+    struct timespec ts = {0, w->o.cfg->observerd_linger_ms * 1000000};
+
+    if (w->o.cfg->observerd_linger_ms && w->rate > BUSY_PER_SECOND &&
+        w->pending->events < SMALL_BATCH) {
+        pthread_mutex_unlock(&w->mu);
+        nanosleep(&ts, NULL);
+        pthread_mutex_lock(&w->mu);
+    }
+}
+
+static void
+measure(struct writer *w, const struct batch *b)
+{
+    int64_t now = clock_mono_ms();
+
+    w->rate_events += (int64_t)b->events;
+    if (now - w->rate_from_ms >= 1000) {
+        w->rate = w->rate_events * 1000 / (now - w->rate_from_ms);
+        w->rate_events = 0;
+        w->rate_from_ms = now;
+    }
+}
+
+static void *
+writer_main(void *arg)
+{
+    struct writer *w = arg;
+    bool left = false, room_wanted;
+
+    pthread_mutex_lock(&w->mu);
+    for (;;) {
+        struct batch *b;
+
+        while (batch_is_empty(w->pending) && !w->stopping)
+            pthread_cond_wait(&w->work, &w->mu);
+        if (batch_is_empty(w->pending))
+            break;
+        linger(w);
+        b = w->pending;
+        w->pending = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
+        w->pending->serial = b->serial + 1;
+        w->sending = true;
+        room_wanted = w->room_wanted;
+        w->room_wanted = false;
+        pthread_mutex_unlock(&w->mu);
+
+        if (room_wanted)
+            w->o.wake(w->o.ctx);
+        left = !store(w, b);
+        measure(w, b);
+        batch_reset(b);
+        pthread_mutex_lock(&w->mu);
+        w->sending = false;
+        if (w->n_results)
+            w->o.wake(w->o.ctx);
+        if (left)
+            break;
+    }
+    left = left || !batch_is_empty(w->pending);
+    pthread_mutex_unlock(&w->mu);
+    return left ? w : NULL;
+}
+
+struct writer *
+writer_start(const struct writer_options *o)
+{
+    struct writer *w = xcalloc(1, sizeof *w);
+    pthread_condattr_t attr;
+
+    w->o = *o;
+    w->db = db_new(o->cfg->database_url, "macp-observerd writer",
+                   (int)o->cfg->db_pool_connection_timeout);
+    pthread_mutex_init(&w->mu, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->work, &attr);
+    pthread_condattr_destroy(&attr);
+    batch_init(&w->batches[0]);
+    batch_init(&w->batches[1]);
+    w->pending = &w->batches[0];
+    w->pending->serial = 1;
+    w->rate_from_ms = clock_mono_ms();
+    if (pthread_create(&w->thread, NULL, writer_main, w) != 0)
+        BUG("cannot start a thread");
+    return w;
+}
+
+bool
+writer_stop(struct writer *w, int64_t limit_ms)
+{
+    void *left;
+
+    pthread_mutex_lock(&w->mu);
+    w->stopping = true;
+    w->stop_by_ms = clock_mono_ms() + limit_ms;
+    pthread_mutex_unlock(&w->mu);
+    pthread_cond_signal(&w->work);
+    pthread_join(w->thread, &left);
+    batch_fini(&w->batches[0]);
+    batch_fini(&w->batches[1]);
+    db_close(w->db);
+    pthread_cond_destroy(&w->work);
+    pthread_mutex_destroy(&w->mu);
+    free(w->results);
+    free(w);
+    return !left;
+}

@@ -1,0 +1,68 @@
+/*
+ * writer.h - the thread that commits: one connection, two batches, swapped.
+ *
+ * Purpose    while one batch is on its way to Postgres the next one fills. The writer takes what
+ *            is there as soon as its connection is free: little load means small batches and low
+ *            latency, much load makes them grow.
+ * Ownership  struct writer is heap memory of its shard. The pending batch may be touched between
+ *            writer_lock and writer_unlock only. Results are taken by the shard's queue thread.
+ * Errors     Postgres being away is no error: the batch is kept and sent again, and an unknown
+ *            outcome is settled by reading. What a run lost is reported as a result.
+ * Threads    lock, unlock, is_full, take_results: the queue thread; stop: any.
+ */
+#ifndef MACP_OBSERVERD_WRITER_H
+#define MACP_OBSERVERD_WRITER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "observerd/batch.h"
+#include "observerd/notifier.h"
+#include "shared/config.h"
+
+struct writer;
+
+enum writer_verdict {
+    WRITER_COMMITTED,
+    WRITER_LOST,    /* the guard refused: somebody else owns the run, or appended to it */
+    WRITER_REFUSED, /* Postgres refuses the run's rows, even without their data */
+};
+
+struct writer_result {
+    int64_t run_key;
+    enum writer_verdict verdict;
+    bool terminal; /* the end of the run is committed */
+    bool closed;   /* its observer row is closed */
+};
+
+struct writer_options {
+    const struct config *cfg;
+    struct notifier *notifier;
+    /* clock_mono_ms until which this instance counts as alive; past it nothing is written. */
+    const _Atomic int64_t *alive_until_ms;
+    void (*wake)(void *ctx); /* results are there, or room: runs on the writer's thread */
+    void *ctx;
+};
+
+struct writer_stats {
+    uint64_t batches, events, envelopes_waiting;
+};
+
+struct writer *writer_start(const struct writer_options *o) MUST_CHECK;
+/* Commit what is pending within the time, then end the thread and free. False: rows were left. */
+bool writer_stop(struct writer *w, int64_t limit_ms);
+
+/* The batch to add to. */
+struct batch *writer_lock(struct writer *w);
+void writer_unlock(struct writer *w);
+/* The pending batch has reached its bound: do not read more from the runtime. */
+bool writer_is_full(struct writer *w);
+/* Nothing is pending or on its way. */
+bool writer_is_idle(struct writer *w);
+
+/* Up to max results; the rest stays. */
+size_t writer_take_results(struct writer *w, struct writer_result *out, size_t max);
+
+#endif

@@ -1,0 +1,119 @@
+#include "shared/program.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "shared/buf.h"
+#include "shared/log.h"
+
+static void
+print_help(const struct program *p)
+{
+    printf("%s %s - %s\n\nUsage: %s [COMMAND]\n\n", p->name, MACP_VERSION, p->doc, p->name);
+    for (const struct program_command *c = p->commands; c->name; c++)
+        printf("  %-18s %s%s\n", c->name, c->doc, c == p->commands ? " (default)" : "");
+    printf("  %-18s %s\n", "check-config", "say what is wrong with the settings and exit");
+    printf("  %-18s %s\n", "config", "print the settings in force, secrets masked");
+    printf("  %-18s %s\n", "config --example", "print an environment file with every default");
+    printf("  %-18s %s\n\n", "--help, --version", "print this, or the version");
+    config_print_help(stdout, p->who);
+}
+
+static bool
+load(const struct program *p, struct config **cfg, struct config_report *report)
+{
+    if (!config_load_env(p->who, cfg, report))
+        return false;
+    if (p->check)
+        p->check(*cfg, report);
+    if (!report->count[CONFIG_ERROR])
+        return true;
+    config_free(*cfg);
+    *cfg = NULL;
+    return false;
+}
+
+/* check-config and config: everything they say is for a person. */
+static int
+show_config(const struct program *p, bool values)
+{
+    struct config_report report = {0};
+    struct config *cfg = NULL;
+    bool ok = load(p, &cfg, &report);
+
+    config_report_print(&report, values ? stderr : stdout);
+    if (ok && values)
+        config_print_effective(stdout, cfg, p->who);
+    else if (ok)
+        printf("%s: the settings are valid\n", p->name);
+    config_free(cfg);
+    config_report_fini(&report);
+    return ok ? 0 : PROGRAM_EXIT_CONFIG;
+}
+
+static bool
+open_program(const struct program *p, struct config **cfg)
+{
+    static const enum log_level levels[CONFIG_SEVERITY__COUNT] = {
+        [CONFIG_ERROR] = LOG_ERROR, [CONFIG_WARNING] = LOG_WARN, [CONFIG_NOTICE] = LOG_INFO};
+    struct config_report report = {0};
+    enum log_level level = LOG_INFO;
+    AUTO_BUF values = {0};
+    bool ok = load(p, cfg, &report);
+
+    if (ok && !log_level_parse((*cfg)->log_level, &level))
+        BUG("log level %s", (*cfg)->log_level);
+    log_open(p->name, level);
+    for (size_t i = 0; i < report.n; i++)
+        log_line(levels[report.items[i].severity], NULL, "%s", report.items[i].text);
+    config_report_fini(&report);
+    if (!ok) {
+        log_error("refusing to start: the settings are not valid");
+        return false;
+    }
+    config_write_json(&values, *cfg);
+    log_info("%s %s starts with %s", p->name, MACP_VERSION, buf_cstr(&values));
+    signal(SIGPIPE, SIG_IGN);
+    return true;
+}
+
+bool
+program_start(const struct program *p, int argc, char **argv, struct config **cfg,
+              const char **command, int *arg, int *status)
+{
+    const char *word = argc > 1 ? argv[1] : p->commands[0].name;
+    const char *option = argc > 2 ? argv[2] : "";
+    const struct program_command *c = p->commands;
+
+    *status = 0;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_help(p);
+        return false;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("%s %s\n", p->name, MACP_VERSION);
+        return false;
+    }
+    if (strcmp(word, "config") == 0 && strcmp(option, "--example") == 0) {
+        config_print_example(stdout, p->who);
+        return false;
+    }
+    if ((strcmp(word, "config") == 0 || strcmp(word, "check-config") == 0) && !option[0]) {
+        *status = show_config(p, strcmp(word, "config") == 0);
+        return false;
+    }
+    while (c->name && strcmp(word, c->name) != 0)
+        c++;
+    if (!c->name) {
+        fprintf(stderr, "%s: unknown command or option; see %s --help\n", p->name, p->name);
+        *status = PROGRAM_EXIT_USAGE;
+        return false;
+    }
+    if (!open_program(p, cfg)) {
+        *status = PROGRAM_EXIT_CONFIG;
+        return false;
+    }
+    *command = c->name;
+    *arg = argc > 2 ? 2 : argc;
+    return true;
+}

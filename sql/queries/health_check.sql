@@ -1,0 +1,4 @@
+-- name:   health_check
+-- params:
+-- result: one row
+select 1;

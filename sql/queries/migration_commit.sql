@@ -1,0 +1,4 @@
+-- name:   migration_commit
+-- params: none
+-- result: none; the transaction is stored
+COMMIT;

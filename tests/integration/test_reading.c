@@ -1,0 +1,372 @@
+/* What is stored can be found and read back: lists, filters, paging, events, state. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/clock.h"
+#include "tests/support/expect.h"
+
+#define MODE "macp.mode.decision.v1"
+
+enum { LISTED = 5 };
+
+static struct world world;
+static struct posted listed[LISTED]; /* completed, one after the other */
+static struct posted sandboxed;      /* never opened */
+
+static json_t *
+tagged(const char *session, const char *environment, json_t *tags)
+{
+    json_t *d = world_descriptor(MODE, session);
+
+    json_object_set_new(d, "execution", json_pack("{s:o}", "tags", tags));
+    json_object_set_new(json_object_get(d, "session"), "metadata",
+                        json_pack("{s:s, s:s, s:s, s:s}", "source", "suite", "sourceRef",
+                                  "reading", "environment", environment, "scenarioRef",
+                                  "fraud/100%_sure"));
+    return d;
+}
+
+/* --- lists ----------------------------------------------------------------------------------- */
+
+struct list_case {
+    const char *query;
+    int total; /* of the filtered set */
+    int rows;  /* in this page */
+};
+
+// clang-format off
+static const struct list_case list_cases[] = {
+    {"",                                  LISTED, LISTED},
+    {"?includeSandbox=true",              LISTED + 1, LISTED + 1},
+    {"?status=completed",                 LISTED, LISTED},
+    {"?status=failed",                    0, 0},
+    {"?limit=2",                          LISTED, 2},
+    {"?limit=2&offset=4",                 LISTED, 1},
+    {"?offset=100",                       LISTED, 0},
+    {"?tags=even",                        3, 3},
+    {"?tags=even,first",                  1, 1},
+    {"?tags=even&tags=first",             1, 1},
+    {"?tags=EVEN",                        0, 0},
+    {"?tags=",                            0, 0},
+    {"?environment=prod",                 3, 3},
+    {"?environment=",                     LISTED, LISTED},
+    {"?scenarioRef=fraud%2F100%25_s",     LISTED, LISTED},
+    {"?scenarioRef=fraud_100",            0, 0},
+    {"?search=FRAUD%2F",                  LISTED, LISTED},
+    {"?search=100%25",                    LISTED, LISTED},
+    {"?search=fraud%25sure",              0, 0},
+    {"?createdAfter=2020-01-01",          LISTED, LISTED},
+    {"?createdBefore=2020-01-01",         0, 0},
+    {"?createdAfter=2020-01-01T00:00:00Z&status=completed&tags=odd", 2, 2},
+    {"?sortBy=updatedAt&sortOrder=asc",   LISTED, LISTED},
+};
+// clang-format on
+
+static void
+run_list_answers_what_its_filters_and_page_ask_for(void **state)
+{
+    int bad = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(list_cases); i++) {
+        const struct list_case *c = &list_cases[i];
+        json_t *body = expect_get(&world, 200, "/runs%s", c->query);
+        json_int_t total = json_integer_value(json_object_get(body, "total"));
+        size_t rows = json_array_size(json_object_get(body, "data"));
+
+        if (total != c->total || rows != (size_t)c->rows) {
+            print_error("/runs%s: total %lld rows %zu, wanted %d and %d\n", c->query,
+                        (long long)total, rows, c->total, c->rows);
+            bad++;
+        }
+        json_decref(body);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void
+run_list_is_newest_first_and_pages_join_without_overlap(void **state)
+{
+    int seen = 0;
+
+    (void)state;
+    for (int offset = 0; offset < LISTED; offset += 2) {
+        json_t *body = expect_get(&world, 200, "/runs?limit=2&offset=%d", offset);
+        const json_t *row;
+        size_t i;
+
+        assert_int_equal(json_integer_value(json_object_get(body, "limit")), 2);
+        assert_int_equal(json_integer_value(json_object_get(body, "offset")), offset);
+        json_array_foreach (json_object_get(body, "data"), i, row) {
+            assert_string_equal(json_string_value(json_object_get(row, "id")),
+                                listed[LISTED - 1 - seen].run);
+            seen++;
+        }
+        json_decref(body);
+    }
+    assert_int_equal(seen, LISTED);
+}
+
+static const char *const run_members[] = {
+    "id",           "status",     "mode",       "runtimeKind",   "runtimeVersion",
+    "traceId",      "sourceKind", "sourceRef",  "tags",          "metadata",
+    "errorCode",    "createdAt",  "startedAt",  "endedAt",       "updatedAt",
+    "archivedAt",   "errorMessage", "lastEventSeq", "runtimeSessionId", "idempotencyKey",
+};
+
+static void
+run_row_has_every_member_and_what_was_posted(void **state)
+{
+    json_t *run = expect_run(&world, listed[0].run);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(run_members); i++)
+        if (!json_object_get(run, run_members[i]))
+            fail_msg("the run row has no %s", run_members[i]);
+    assert_string_equal(json_string_value(json_object_get(run, "runtimeSessionId")),
+                        listed[0].session);
+    assert_string_equal(json_string_value(json_object_get(run, "traceId")), listed[0].trace);
+    assert_string_equal(json_string_value(json_object_get(run, "sourceKind")), "suite");
+    assert_string_equal(json_string_value(json_object_get(run, "sourceRef")), "reading");
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(run, "metadata"), "environment")),
+        "prod");
+    assert_int_equal(json_integer_value(json_object_get(run, "lastEventSeq")),
+                     expect_sql_int(&world,
+                                    "select last_seq from macp.run_observers join macp.runs using "
+                                    "(run_key) where id = '%s'",
+                                    listed[0].run));
+    json_decref(run);
+}
+
+/* --- events and state ------------------------------------------------------------------------ */
+
+static void
+events_come_in_order_and_after_the_cursor_only(void **state)
+{
+    struct err err = {0};
+    json_t *all = world_events(&world, listed[0].run, &err);
+    json_int_t last = 0;
+    const json_t *e;
+    size_t i;
+
+    (void)state;
+    expect_ok(all != NULL, &err, "events");
+    assert_true(json_array_size(all) > 10);
+    json_array_foreach (all, i, e) {
+        json_int_t seq = json_integer_value(json_object_get(e, "seq"));
+        char id[UUID_LEN];
+
+        assert_true(seq > last);
+        last = seq;
+        uuid_of_event(listed[0].run, seq, id);
+        assert_string_equal(json_string_value(json_object_get(e, "id")), id);
+        assert_string_equal(json_string_value(json_object_get(e, "runId")), listed[0].run);
+    }
+    e = json_array_get(all, 4);
+
+    json_t *rest = expect_get(&world, 200, "/runs/%s/events?limit=3&afterSeq=%lld", listed[0].run,
+                              (long long)json_integer_value(json_object_get(e, "seq")));
+
+    assert_int_equal(json_array_size(rest), 3);
+    assert_true(json_equal(json_array_get(rest, 0), json_array_get(all, 5)));
+    json_decref(rest);
+    json_decref(all);
+}
+
+static void
+events_filtered_by_type_answer_an_object_with_total_and_cursor(void **state)
+{
+    json_t *body = expect_get(&world, 200, "/runs/%s/events?type=run.created,%%20run.completed",
+                              listed[0].run);
+    json_t *data = json_object_get(body, "data");
+
+    (void)state;
+    assert_int_equal(json_array_size(data), 2);
+    assert_int_equal(json_integer_value(json_object_get(body, "total")), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(data, 0), "type")),
+                        "run.created");
+    assert_true(json_equal(json_object_get(body, "nextCursor"),
+                           json_object_get(json_array_get(data, 1), "seq")));
+    json_decref(body);
+    body = expect_get(&world, 200, "/runs/%s/events?afterTs=2100-01-01", listed[0].run);
+    assert_int_equal(json_array_size(json_object_get(body, "data")), 0);
+    assert_int_equal(json_integer_value(json_object_get(body, "total")), 0);
+    json_decref(body);
+}
+
+static void
+events_of_an_unknown_run_are_none(void **state)
+{
+    json_t *body =
+        expect_get(&world, 200, "/runs/5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11/events");
+
+    (void)state;
+    assert_true(json_is_array(body));
+    assert_int_equal(json_array_size(body), 0);
+    json_decref(body);
+}
+
+static void
+state_is_the_fold_of_the_events(void **state)
+{
+    (void)state;
+    for (int i = 0; i < LISTED; i++)
+        expect_state_is_fold(&world, listed[i].run);
+}
+
+static void
+state_says_what_was_decided(void **state)
+{
+    json_t *body = expect_get(&world, 200, "/runs/%s/state", listed[0].run);
+    json_t *current = json_object_get(json_object_get(body, "decision"), "current");
+
+    (void)state;
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(body, "run"), "status")), "completed");
+    assert_string_equal(json_string_value(json_object_get(current, "action")),
+                        "decision.selected");
+    assert_true(json_is_true(json_object_get(current, "finalized")));
+    json_decref(body);
+}
+
+static void
+stored_projection_of_an_ended_run_is_complete(void **state)
+{
+    (void)state;
+    expect_sql(&world, "t",
+               "select bool_and(p.version = (select max(seq) from macp.run_events_canonical c "
+               "where c.run_key = r.run_key)) from macp.runs r join macp.run_projections p using "
+               "(run_key) where r.status = 'completed'");
+}
+
+static void
+times_are_iso_with_milliseconds_everywhere(void **state)
+{
+    json_t *run = expect_run(&world, listed[0].run);
+    static const char *const times[] = {"createdAt", "startedAt", "endedAt", "updatedAt"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        const char *text = json_string_value(json_object_get(run, times[i]));
+
+        assert_non_null(text);
+        assert_int_equal(strlen(text), CLOCK_TEXT_LEN - 1);
+        assert_int_equal(text[10], 'T');
+        assert_int_equal(text[23], 'Z');
+    }
+    json_decref(run);
+}
+
+/* --- delete ---------------------------------------------------------------------------------- */
+
+static void
+live_run_cannot_be_deleted_and_an_ended_one_is_gone(void **state)
+{
+    AUTO_HTTP_REPLY r = {0};
+    struct err err = {0};
+    struct posted p;
+    char path[80];
+
+    (void)state;
+    snprintf(path, sizeof(path), "/runs/%s", sandboxed.run);
+    expect_ok(http_send(&world.http, &(struct http_request){.method = "DELETE", .path = path}, &r,
+                        &err),
+              &err, "DELETE");
+    assert_int_equal(r.status, 400);
+
+    expect_new_session(p.session);
+    expect_played(&world, "decision.minimal", p.session, NULL);
+    expect_posted(&world, MODE, p.session, &p);
+    expect_status(&world, p.run, "completed");
+    snprintf(path, sizeof(path), "/runs/%s", p.run);
+    for (int i = 0; i < 2; i++) {
+        expect_ok(http_send(&world.http, &(struct http_request){.method = "DELETE", .path = path},
+                            &r, &err),
+                  &err, "DELETE");
+        assert_int_equal(r.status, i == 0 ? 204 : 404);
+    }
+    json_decref(expect_get(&world, 404, "%s", path));
+    expect_sql(&world, "0", "select count(*) from macp.runs where id = '%s'", p.run);
+    expect_sql(&world, "1", "select count(*) from macp.session_tombstones where session_id = '%s'",
+               p.session);
+}
+
+static void
+post_what_is_listed(void)
+{
+    for (int i = 0; i < LISTED; i++) {
+        json_t *tags = json_pack("[s]", i % 2 ? "odd" : "even");
+
+        if (i == 0)
+            json_array_append_new(tags, json_string("first"));
+        expect_new_session(listed[i].session);
+        expect_played(&world, "decision.positive", listed[i].session, NULL);
+        expect_posted_as(&world,
+                         tagged(listed[i].session, i % 2 ? "staging" : "prod", tags), &listed[i]);
+        expect_status(&world, listed[i].run, "completed");
+    }
+
+    json_t *d = world_descriptor(MODE, NULL);
+
+    json_object_set_new(d, "mode", json_string("sandbox"));
+    expect_posted_as(&world, d, &sandboxed);
+}
+
+/* Not a set-up function: a failed expectation must fail a test. */
+static void
+posted_runs_complete(void **state)
+{
+    (void)state;
+    post_what_is_listed();
+    expect_sql(&world, "sandbox",
+               "select array_to_string(tags, ',') from macp.runs where id = '%s'", sandboxed.run);
+}
+
+static int
+set_up(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    if (world_start(&world, &(struct world_options){0}, &err))
+        return 0;
+    print_error("%s\n", err.msg);
+    world_stop(&world);
+    return -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(posted_runs_complete),
+        cmocka_unit_test(run_list_answers_what_its_filters_and_page_ask_for),
+        cmocka_unit_test(run_list_is_newest_first_and_pages_join_without_overlap),
+        cmocka_unit_test(run_row_has_every_member_and_what_was_posted),
+        cmocka_unit_test(events_come_in_order_and_after_the_cursor_only),
+        cmocka_unit_test(events_filtered_by_type_answer_an_object_with_total_and_cursor),
+        cmocka_unit_test(events_of_an_unknown_run_are_none),
+        cmocka_unit_test(state_is_the_fold_of_the_events),
+        cmocka_unit_test(state_says_what_was_decided),
+        cmocka_unit_test(stored_projection_of_an_ended_run_is_complete),
+        cmocka_unit_test(times_are_iso_with_milliseconds_everywhere),
+        cmocka_unit_test(live_run_cannot_be_deleted_and_an_ended_one_is_gone),
+    };
+
+    return cmocka_run_group_tests_name("reading", tests, set_up, tear_down);
+}
