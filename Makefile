@@ -68,7 +68,8 @@ objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PROTO_O := $(patsubst $(BUILD)/proto/%.c,$(BUILD)/obj/proto/%.o,$(PROTO_C))
 SQL_O   := $(BUILD)/obj/sql.gen.o
 
-.PHONY: all deps need-deps test unit golden integration fault lint asan fuzz bench interop demo check-sql install clean tools
+.PHONY: all deps need-deps test test-built unit golden integration fault lint asan fuzz fuzz-built \
+    bench bench-built interop demo check-sql install clean tools
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -150,7 +151,86 @@ $(INTEGRATION) $(FAULT): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libsu
 	@mkdir -p $(@D)
 	$(LINK) $^ $(LIBS_TEST) $(LIBS_SHARED)
 
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(PROTO_C) $(PROTO_H) $(BUILD)/sql.gen.c
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(filter-out $(HARDEN),$(CFLAGS_ALL)) -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -o $@ $< $(filter %.c,$(FUZZED)) $(PROTO_C) $(BUILD)/sql.gen.c $(LIBS_OBS)
+FUZZED := $(SHARED_C) $(filter-out observerd/runtime.c,$(OBS_C)) $(FCGI_C)
+
 -include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')
+
+# --- packages --------------------------------------------------------------------------------
+
+PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
+    libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libssl-dev uthash-dev \
+    libcmocka-dev libcurl4-openssl-dev postgresql-15 lighttpd clang clang-format \
+    libclang-rt-14-dev python3 python3-venv curl jq perl
+# No service is started: policy-rc.d says no while packages are installed, and the distribution's
+# own cluster is not made.
+deps:
+	@tests/support/deps.sh $(PACKAGES_DEBIAN)
+
+# Targets that people type bring what is missing first; the objects themselves do not look.
+need-deps:
+	@tests/support/deps.sh $(PACKAGES_DEBIAN)
+
+# --- tests -----------------------------------------------------------------------------------
+
+# Each test program prints cmocka's lines; run.sh adds them up and ends with "N passed, N failed".
+RUN_TESTS = tests/support/run.sh $(BUILD)
+
+unit: $(UNIT)
+	@$(RUN_TESTS) unit $(UNIT)
+golden: $(GOLDEN)
+	@$(RUN_TESTS) golden $(GOLDEN)
+integration: $(INTEGRATION) $(PROGRAMS) tools
+	@$(RUN_TESTS) integration $(INTEGRATION)
+fault: $(FAULT) $(PROGRAMS) tools
+	@$(RUN_TESTS) fault $(FAULT)
+test: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) test-built
+test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
+	@$(RUN_TESTS) test $(UNIT) $(GOLDEN) "$(BUILD)/tests/sqlcheck" \
+	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
+	    $(INTEGRATION) $(FAULT)
+
+check-sql: $(BUILD)/tests/sqlcheck
+	@$(BUILD)/tests/sqlcheck
+
+# The same programs and tests, instrumented, in a folder of their own.
+asan: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined test-built
+
+FUZZ_SECONDS ?= 10
+fuzz: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) fuzz-built
+fuzz-built: $(FUZZ)
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ)
+
+lint: need-deps $(PROTO_C) $(BUILD)/sql.gen.c
+	@LINT_CFLAGS='$(subst ','\'',$(CFLAGS_ALL) $(WARN))' .ci/lint.sh $(BUILD)
+
+bench: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) bench-built
+bench-built: $(BENCH) $(PROGRAMS) tools
+	@set -e; for b in $(BENCH); do $$b; done
+
+interop: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tools
+	@BUILD=$(BUILD) tests/interop/run.sh
+
+# The whole path on one port, until Ctrl-C; DEMO_CHECK=1 runs it once, unattended.
+demo: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tools
+	@$(BUILD)/tests/demo $(if $(filter 1,$(DEMO_CHECK)),--check)
+
+# --- installation ------------------------------------------------------------------------------
+
+install: $(PROGRAMS)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/macp-observer
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin/
+	install -m 644 README.md LICENSE lighttpd.conf.example $(DESTDIR)$(PREFIX)/share/doc/macp-observer/
 
 clean:
 	rm -rf $(BUILD)

@@ -16,6 +16,34 @@ row_text(const struct db_result *r, int row, int col, struct buf *out)
 }
 
 void
+row_json(const struct db_result *r, int row, int col, struct buf *out)
+{
+    const char *p = db_text(r, row, col), *end = p + db_len(r, row, col);
+    char *to = buf_reserve(out, (size_t)(end - p));
+
+    while (p < end) {
+        if (*p == ' ') {
+            p++;
+            continue;
+        }
+        if (*p != '"') {
+            *to++ = *p++;
+            continue;
+        }
+        /* A string, to its closing quote. */
+        do {
+            if (*p == '\\' && p + 1 < end)
+                *to++ = *p++;
+            *to++ = *p++;
+        } while (p < end && *p != '"');
+        if (p < end)
+            *to++ = *p++;
+    }
+    out->len = (size_t)(to - out->p);
+    *to = '\0';
+}
+
+void
 row_time(const struct db_result *r, int row, int col, struct buf *out)
 {
     char text[CLOCK_TEXT_LEN];
@@ -117,7 +145,7 @@ event_row_write(const struct db_result *r, int row, const char *run_id, struct b
     buf_str(out, db_text(r, row, EVENT_COL_SCHEMA_VERSION));
     write_nested(r, row, out);
     buf_lit(out, ",\"data\":");
-    buf_add(out, db_text(r, row, EVENT_COL_DATA), db_len(r, row, EVENT_COL_DATA));
+    row_json(r, row, EVENT_COL_DATA, out);
     buf_lit(out, ",\"sourceKind\":");
     buf_json(out, source_kind(r, row));
     for (size_t i = 0; i < ARRAY_LEN(flat); i++) {

@@ -44,6 +44,8 @@ bool event_row_read(const struct db_result *r, int row, struct event *out) MUST_
 
 /* A stored time in the one time format, quoted; null when it is null. */
 void row_time(const struct db_result *r, int row, int col, struct buf *out);
+/* A jsonb column: its text without the blanks that Postgres puts between members. */
+void row_json(const struct db_result *r, int row, int col, struct buf *out);
 /* A text column as JSON, null when it is null. */
 void row_text(const struct db_result *r, int row, int col, struct buf *out);
 

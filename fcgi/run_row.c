@@ -8,8 +8,7 @@
 static void
 write_metadata(const struct db_result *r, int row, struct buf *out)
 {
-    const char *stored = db_text(r, row, RUN_COL_METADATA);
-    size_t n = db_len(r, row, RUN_COL_METADATA);
+    bool has_stored = db_len(r, row, RUN_COL_METADATA) > strlen("{}");
     const char *comma = "";
 
     buf_char(out, '{');
@@ -24,9 +23,11 @@ write_metadata(const struct db_result *r, int row, struct buf *out)
         row_text(r, row, RUN_COL_FAILURE_REASON, out);
         comma = ",";
     }
-    if (n > 2) {
-        buf_str(out, comma);
-        buf_add(out, stored + 1, n - 1);
+    if (has_stored) {
+        size_t brace = out->len;
+
+        row_json(r, row, RUN_COL_METADATA, out);
+        out->p[brace] = *comma ? *comma : ' ';
     } else {
         buf_char(out, '}');
     }

@@ -54,21 +54,21 @@ struct batch_run {
 
     int transitions; /* runs.version grows by as many; 0: the runs row stays */
     enum run_status status;
-    int64_t started_ms, ended_ms;       /* 0: unchanged */
-    char *error_message;                /* NULL: none; heap */
-    const char *failure_reason;         /* NULL: none; static */
-    int outcome_positive;               /* -1 unknown, 0, 1 */
-    char *metadata;                     /* JSON object to merge, NULL: none; heap */
+    int64_t started_ms, ended_ms; /* 0: unchanged */
+    char *error_message;          /* NULL: none; heap */
+    const char *failure_reason;   /* NULL: none; static */
+    int outcome_positive;         /* -1 unknown, 0, 1 */
+    char *metadata;               /* JSON object to merge, NULL: none; heap */
 
     bool observer; /* run_observers beyond the guard's columns */
     int epoch;
-    const char *session_state; /* static */
+    const char *session_state;                      /* static */
     int64_t session_started_ms, session_expires_ms; /* 0: unknown */
     const char *observer_state;                     /* static */
     int64_t poll_remaining_ms;                      /* -1: the deadline stays */
     bool closed;
 
-    bool session;  /* run_sessions: state, expiry, last seen */
+    bool session; /* run_sessions: state, expiry, last seen */
     int64_t seen_ms;
     bool metrics_dirty;
     struct metrics metrics;
@@ -81,7 +81,8 @@ struct batch {
     struct rows tables[BATCH_TABLE__COUNT];
     struct batch_run *runs;
     size_t n_runs, cap_runs;
-    size_t n_dropped; /* of the runs: entries left in place with key 0, so that others keep theirs */
+    size_t
+        n_dropped; /* of the runs: entries left in place with key 0, so that others keep theirs */
     size_t events;
 };
 
@@ -95,8 +96,8 @@ size_t batch_bytes(const struct batch *b);
  * The run's entry: the one at *index if serial is this batch's, else a new zeroed one with the old
  * and new cursor and seq set as given. *serial and *index are brought up to date.
  */
-struct batch_run *batch_run_entry(struct batch *b, uint64_t *serial, size_t *index,
-                                  int64_t run_key, int64_t cursor, int64_t seq);
+struct batch_run *batch_run_entry(struct batch *b, uint64_t *serial, size_t *index, int64_t run_key,
+                                  int64_t cursor, int64_t seq);
 
 /* The projection to store, sections empty, ready to be written. */
 struct batch_projection *batch_projection_start(struct batch_run *r, int64_t version);

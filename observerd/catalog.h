@@ -19,9 +19,9 @@
 /* CONTROL_CATALOG */
 struct catalog_row {
     struct mail mail;
-    const char *kind;  /* static */
+    const char *kind; /* static */
     bool ok;
-    char *body;        /* heap JSON, NULL when not ok */
+    char *body; /* heap JSON, NULL when not ok */
     char detail[320];
 };
 

@@ -102,8 +102,8 @@ enum {
 static void
 load_metrics(const struct db_result *rows, int row, struct metrics *m)
 {
-    int64_t *const counts[] = {&m->event_count,     &m->message_count, &m->signal_count,
-                               &m->proposal_count,  &m->tool_call_count, &m->decision_count,
+    int64_t *const counts[] = {&m->event_count,           &m->message_count,   &m->signal_count,
+                               &m->proposal_count,        &m->tool_call_count, &m->decision_count,
                                &m->stream_reconnect_count};
     double *const sums[] = {&m->prompt_tokens, &m->completion_tokens, &m->total_tokens,
                             &m->estimated_cost_usd};

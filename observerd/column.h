@@ -20,25 +20,25 @@
 #include "shared/db.h"
 
 enum column_type { /* element oids */
-    COLUMN_BOOL = 16,
-    COLUMN_BYTEA = 17,
-    COLUMN_INT8 = 20,
-    COLUMN_INT4 = 23,
-    COLUMN_TEXT = 25,
-    COLUMN_FLOAT8 = 701,
-    COLUMN_DATE = 1082,
-    COLUMN_TIMESTAMPTZ = 1184,
-    COLUMN_UUID = 2950,
-    COLUMN_JSON = 114,
-    COLUMN_JSONB = 3802,
+                   COLUMN_BOOL = 16,
+                   COLUMN_BYTEA = 17,
+                   COLUMN_INT8 = 20,
+                   COLUMN_INT4 = 23,
+                   COLUMN_TEXT = 25,
+                   COLUMN_FLOAT8 = 701,
+                   COLUMN_DATE = 1082,
+                   COLUMN_TIMESTAMPTZ = 1184,
+                   COLUMN_UUID = 2950,
+                   COLUMN_JSON = 114,
+                   COLUMN_JSONB = 3802,
 };
 
 enum { ROWS_MAX_COLUMNS = 20 };
 
 struct rows {
-    int n;         /* rows */
+    int n; /* rows */
     int n_columns;
-    int at;        /* next column of the row being added */
+    int at; /* next column of the row being added */
     struct buf columns[ROWS_MAX_COLUMNS];
 };
 
@@ -56,7 +56,7 @@ void rows_date(struct rows *r, int64_t day);
 /* Wall clock milliseconds. */
 void rows_time(struct rows *r, int64_t wall_ms);
 void rows_uuid(struct rows *r, const char *uuid);
-void rows_text(struct rows *r, const char *s); /* NULL is SQL null; also json */
+void rows_text(struct rows *r, const char *s);                  /* NULL is SQL null; also json */
 void rows_bytes_value(struct rows *r, const void *p, size_t n); /* bytea, text, json */
 void rows_jsonb(struct rows *r, const char *text, size_t n);
 void rows_null(struct rows *r);

@@ -282,8 +282,8 @@ run(const struct config *cfg)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     app->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     app->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    app->db = db_new(cfg->database_url, "macp-observerd control",
-                     (int)cfg->db_pool_connection_timeout);
+    app->db =
+        db_new(cfg->database_url, "macp-observerd control", (int)cfg->db_pool_connection_timeout);
     /* Without Postgres it starts all the same and waits; a wrong schema it refuses. */
     if (!schema_check(app->db, &err) && err.code != ERR_DB) {
         log_err(LOG_FATAL, &err, "cannot run on this database");
@@ -321,8 +321,8 @@ migrated(const char *name)
 static int
 migrate(const struct config *cfg)
 {
-    struct db *db = db_new(cfg->database_url, "macp-observerd migrate",
-                           (int)cfg->db_pool_connection_timeout);
+    struct db *db =
+        db_new(cfg->database_url, "macp-observerd migrate", (int)cfg->db_pool_connection_timeout);
     struct err err;
     int applied;
     bool ok = migrate_run(db, migrated, &applied, &err);
@@ -356,10 +356,8 @@ main(int argc, char **argv)
         {NULL, NULL},
     };
     static const struct program program = {
-        "macp-observerd",
-        "observes the sessions of a MACP runtime and stores what happens in them",
-        CONFIG_OBSERVERD,
-        commands,
+        "macp-observerd", "observes the sessions of a MACP runtime and stores what happens in them",
+        CONFIG_OBSERVERD, commands,
         check_patterns,
     };
     struct config *cfg;

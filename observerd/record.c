@@ -44,7 +44,8 @@ record_end(struct record *r)
 
 /* --- rows -------------------------------------------------------------------------------- */
 
-/* A text that is part of an index: what is too long is replaced by its hash; the bytes stay whole. */
+/* A text that is part of an index: what is too long is replaced by its hash; the bytes stay whole.
+ */
 static void
 key_text(struct rows *t, const char *s)
 {
@@ -65,7 +66,7 @@ key_text(struct rows *t, const char *s)
 
 struct raw_row {
     const char *source;
-    int64_t ordinal; /* 0: none */
+    int64_t ordinal;                 /* 0: none */
     const struct envelope *envelope; /* NULL: none */
     bool undecodable;
     const void *body;
@@ -279,8 +280,7 @@ announce_participants(struct record *r)
     json_t *id;
     size_t i;
 
-    json_array_foreach(run->participants, i, id)
-    {
+    json_array_foreach (run->participants, i, id) {
         struct event *e;
 
         if (jv_get(run->known, jv_cstr(id)))
@@ -370,7 +370,8 @@ record_bound(struct record *r, const Macp__V1__SessionMetadata *meta)
 
 /* --- the stream -------------------------------------------------------------------------- */
 
-/* The artifact that leads from a posted run to its trace; its id is derived: a repeat is the same. */
+/* The artifact that leads from a posted run to its trace; its id is derived: a repeat is the same.
+ */
 static void
 trace_artifact(struct record *r)
 {
@@ -402,8 +403,7 @@ record_stream_opened(struct record *r)
     static const char body[] = "{\"status\":\"opened\"}";
     struct session *s = r->s;
     struct stream_status status = {.status = "opened"};
-    struct raw_event raw = {
-        .kind = RAW_STREAM_STATUS, .received_ms = r->now_ms, .status = &status};
+    struct raw_event raw = {.kind = RAW_STREAM_STATUS, .received_ms = r->now_ms, .status = &status};
 
     add_raw(r, &(struct raw_row){.source = "status", .body = body, .body_len = sizeof body - 1});
     normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
@@ -415,8 +415,7 @@ record_stream_opened(struct record *r)
 void
 record_stream_notice(struct record *r, const char *source, const char *status, const char *detail)
 {
-    struct event *e =
-        own_event(r, EVENT_SESSION_STREAM_OPENED, "session", r->s->run.session_id);
+    struct event *e = own_event(r, EVENT_SESSION_STREAM_OPENED, "session", r->s->run.session_id);
 
     e->source_name = source;
     jv_put(e->data, "status", json_string(status));
@@ -696,7 +695,8 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
 }
 
 void
-record_inline_error(struct session *s, const void *bytes, size_t n, const char **message)
+record_inline_error(struct session *s, const void *bytes, size_t n, const char **code,
+                    const char **message)
 {
     const char *texts[5] = {"", "", "", "", ""};
     struct arena *arena = &s->shard->arena;
@@ -713,6 +713,7 @@ record_inline_error(struct session *s, const void *bytes, size_t n, const char *
         .session_id = texts[3],
         .message_id = texts[4],
     };
+    *code = error.code;
     *message = texts[2][0] ? texts[2] : error.code;
     record_begin(&r, s);
     raw.received_ms = r.now_ms;

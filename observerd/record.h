@@ -53,8 +53,9 @@ void record_closed(struct record *r);
  * dropped and counts for nothing. *message_type lives until the arena is reset.
  */
 bool record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type);
-/* An error inside the stream; consumes no ordinal. *message lives until the arena is reset. */
-void record_inline_error(struct session *s, const void *bytes, size_t n, const char **message);
+/* An error inside the stream; consumes no ordinal. The texts live until the arena is reset. */
+void record_inline_error(struct session *s, const void *bytes, size_t n, const char **code,
+                         const char **message);
 
 /* Put the projection into the batch now, if it changed. */
 void record_projection(struct session *s);

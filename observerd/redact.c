@@ -50,7 +50,7 @@ compile(const char *pattern, pcre2_code **out, struct err *err)
 {
     const uint32_t options = PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
                              PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |
-                             PCRE2_USE_OFFSET_LIMIT;
+                             PCRE2_AUTO_CALLOUT;
     pcre2_compile_context *context;
     AUTO_BUF source = {0};
     struct err cause = {0};

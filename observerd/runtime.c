@@ -75,9 +75,9 @@ struct rt_queue {
     char *target;
     char *authorization; /* "Bearer ...", NULL: none */
     char *server_name;
-    char *agent_id;      /* x-macp-agent-id of old runtimes, NULL: none */
+    char *agent_id; /* x-macp-agent-id of old runtimes, NULL: none */
     int request_timeout_ms, streams_per_channel, max_message, keepalive_ms;
-    grpc_channel *lame;  /* for the doorbell */
+    grpc_channel *lame; /* for the doorbell */
     grpc_call *bell;
     struct rt_op bell_op;
     atomic_bool rung, stopping;

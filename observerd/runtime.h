@@ -24,23 +24,23 @@
 #include "shared/err.h"
 
 enum rt_code { /* gRPC status codes */
-    RT_OK = 0,
-    RT_CANCELLED = 1,
-    RT_UNKNOWN = 2,
-    RT_INVALID_ARGUMENT = 3,
-    RT_DEADLINE_EXCEEDED = 4,
-    RT_NOT_FOUND = 5,
-    RT_ALREADY_EXISTS = 6,
-    RT_PERMISSION_DENIED = 7,
-    RT_RESOURCE_EXHAUSTED = 8,
-    RT_FAILED_PRECONDITION = 9,
-    RT_ABORTED = 10,
-    RT_OUT_OF_RANGE = 11,
-    RT_UNIMPLEMENTED = 12,
-    RT_INTERNAL = 13,
-    RT_UNAVAILABLE = 14,
-    RT_DATA_LOSS = 15,
-    RT_UNAUTHENTICATED = 16,
+               RT_OK = 0,
+               RT_CANCELLED = 1,
+               RT_UNKNOWN = 2,
+               RT_INVALID_ARGUMENT = 3,
+               RT_DEADLINE_EXCEEDED = 4,
+               RT_NOT_FOUND = 5,
+               RT_ALREADY_EXISTS = 6,
+               RT_PERMISSION_DENIED = 7,
+               RT_RESOURCE_EXHAUSTED = 8,
+               RT_FAILED_PRECONDITION = 9,
+               RT_ABORTED = 10,
+               RT_OUT_OF_RANGE = 11,
+               RT_UNIMPLEMENTED = 12,
+               RT_INTERNAL = 13,
+               RT_UNAVAILABLE = 14,
+               RT_DATA_LOSS = 15,
+               RT_UNAUTHENTICATED = 16,
 };
 
 struct rt_status {
@@ -51,12 +51,7 @@ struct rt_status {
 const char *rt_code_name(enum rt_code code);
 
 /* The unary methods. */
-enum rt_unary {
-    RT_INITIALIZE,
-    RT_GET_SESSION,
-    RT_GET_MANIFEST,
-    RT_UNARY__COUNT
-};
+enum rt_unary { RT_INITIALIZE, RT_GET_SESSION, RT_GET_MANIFEST, RT_UNARY__COUNT };
 
 struct rt_queue;
 struct rt_call;

@@ -65,8 +65,13 @@ sip_text(struct sip *s, const char *text)
 static uint64_t
 hash(const char *a, const char *b, const char *c)
 {
-    struct sip s = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-                    key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u, 0, 0, 0};
+    struct sip s = {key[0] ^ 0x736f6d6570736575u,
+                    key[1] ^ 0x646f72616e646f6du,
+                    key[0] ^ 0x6c7967656e657261u,
+                    key[1] ^ 0x7465646279746573u,
+                    0,
+                    0,
+                    0};
     uint64_t h;
 
     sip_text(&s, a);

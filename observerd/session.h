@@ -45,7 +45,7 @@ struct run_seed {
     json_t *participants; /* declared ids, array of strings */
     bool posted;          /* not discovered: has declared participants and a trace artifact */
     enum run_status status;
-    int64_t started_ms;   /* wall clock, 0: not yet */
+    int64_t started_ms; /* wall clock, 0: not yet */
     int epoch;
     int64_t cursor, seq;
     char session_state[40];
@@ -87,8 +87,8 @@ struct session {
     bool parked, stream_counted;
 
     /* awaiting */
-    int64_t open_by_ms;      /* monotonic */
-    int64_t outage_from_ms;  /* 0: the runtime answers */
+    int64_t open_by_ms;     /* monotonic */
+    int64_t outage_from_ms; /* 0: the runtime answers */
     int attempts, forbidden_answers;
     bool look_again; /* woken while GetSession was in flight */
 
@@ -98,12 +98,12 @@ struct session {
     int64_t lag_window_ms;
     int lags, stream_failures, missing_answers;
     int64_t missing_since_ms;
-    bool stream_refused;     /* the runtime cannot stream: only polling is left */
+    bool stream_refused; /* the runtime cannot stream: only polling is left */
     const char *observer_state;
 
     /* draining */
     enum run_status verdict;
-    const char *reason; /* failed before it was ever seen open */
+    const char *reason;                             /* failed before it was ever seen open */
     struct Macp__V1__SessionMetadata *verdict_meta; /* heap */
     int64_t drain_until_ms;
     int64_t expected; /* ordinals the runtime has accepted as far as it says, 0: unknown */

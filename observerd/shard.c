@@ -92,7 +92,7 @@ shard_mode_is_supported(const struct shard *s, const char *mode)
 
     if (!json_array_size(s->modes))
         return true;
-    json_array_foreach(s->modes, i, offered)
+    json_array_foreach (s->modes, i, offered)
         if (strcmp(jv_cstr(offered), mode) == 0)
             return true;
     return false;
@@ -166,7 +166,8 @@ find(struct shard *s, int64_t run_key)
     return session;
 }
 
-/* A run that was taken from us, or whose rows were refused: forget it and let it be claimed anew. */
+/* A run that was taken from us, or whose rows were refused: forget it and let it be claimed anew.
+ */
 static void
 let_go(struct shard *s, struct session *session)
 {

@@ -67,10 +67,10 @@ struct shard {
 
     /* queue thread only */
     struct timers timers;
-    struct session *by_key, *by_session; /* hashes */
+    struct session *by_key, *by_session;        /* hashes */
     struct session *parked_head, **parked_tail; /* first in, first out */
-    struct arena arena;                  /* of the envelope in hand */
-    struct event_list events;            /* of the envelope in hand */
+    struct arena arena;                         /* of the envelope in hand */
+    struct event_list events;                   /* of the envelope in hand */
     bool draining;
 
     /* the runtime, as this shard sees it */
@@ -78,8 +78,8 @@ struct shard {
     struct rt_call *hello;
     bool ready;
     int hello_failures;
-    char *capabilities;                  /* JSON, NULL: not known yet */
-    json_t *modes;                       /* array of supported modes; empty: all */
+    char *capabilities; /* JSON, NULL: not known yet */
+    json_t *modes;      /* array of supported modes; empty: all */
 
     /* GetSession calls are bounded however many runs wait: a token bucket */
     double tokens;

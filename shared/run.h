@@ -15,14 +15,14 @@
 #include "shared/event.h"
 #include "shared/macros.h"
 
-#define RUN_STATUS_LIST(X)                                                                        \
-    X(RUN_QUEUED, "queued", false)                                                                \
-    X(RUN_STARTING, "starting", false)                                                            \
-    X(RUN_BINDING_SESSION, "binding_session", false)                                              \
-    X(RUN_RUNNING, "running", false)                                                              \
-    X(RUN_SUSPENDED, "suspended", false)                                                          \
-    X(RUN_COMPLETED, "completed", true)                                                           \
-    X(RUN_FAILED, "failed", true)                                                                 \
+#define RUN_STATUS_LIST(X)                                                                         \
+    X(RUN_QUEUED, "queued", false)                                                                 \
+    X(RUN_STARTING, "starting", false)                                                             \
+    X(RUN_BINDING_SESSION, "binding_session", false)                                               \
+    X(RUN_RUNNING, "running", false)                                                               \
+    X(RUN_SUSPENDED, "suspended", false)                                                           \
+    X(RUN_COMPLETED, "completed", true)                                                            \
+    X(RUN_FAILED, "failed", true)                                                                  \
     X(RUN_CANCELLED, "cancelled", true)
 
 enum run_status {

@@ -13,7 +13,7 @@
 
 #define DECISION "macp.mode.decision.v1"
 
-enum { OPEN_TIMEOUT_MS = 6000, LINGERS_MS = 400 };
+enum { OPEN_TIMEOUT_MS = 6000 };
 
 struct played {
     const char *script;
@@ -182,41 +182,62 @@ posted_after_the_session_ended_it_is_read_to_its_end(void **state)
 }
 
 static void
+say(const struct posted *run, const char *sender, const char *type, json_t *payload)
+{
+    json_decref(expect_control(&world, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "cmd", "send",
+                                                 "session", run->session, "mode", DECISION, "type",
+                                                 type, "sender", sender, "payload", payload)));
+}
+
+static void
+tell_runtime(const struct posted *run, const char *verb)
+{
+    json_decref(expect_control(&world,
+                               json_pack("{s:s, s:s}", "cmd", verb, "session", run->session)));
+}
+
+/* A session that is open and observed, and that nobody but the test moves. */
+static void
+observed(struct posted *run)
+{
+    expect_posted(&world, DECISION, NULL, run);
+    say(run, "agent://planner", "SessionStart",
+        json_pack("{s:s, s:[s,s], s:s, s:s, s:i}", "intent", "wait", "participants",
+                  "agent://planner", "agent://reviewer", "mode_version", "1.0.0",
+                  "configuration_version", "config.default", "ttl_ms", 600000));
+    expect_status(&world, run->run, "running");
+}
+
+static void
 suspended_session_suspends_the_run_and_resuming_runs_it_again(void **state)
 {
     struct posted run;
-    json_t *job;
 
     (void)state;
-    expect_posted(&world, DECISION, NULL, &run);
-    job = expect_control(&world, json_pack("{s:s, s:s, s:s, s:i, s:b}", "cmd", "play", "script",
-                                           "session.suspend", "session", run.session, "delayMs",
-                                           LINGERS_MS, "wait", 0));
-    json_decref(job);
-    expect_status(&world, run.run, "running");
+    observed(&run);
+    tell_runtime(&run, "suspend");
     expect_status(&world, run.run, "suspended");
+    tell_runtime(&run, "resume");
     expect_status(&world, run.run, "running");
+    say(&run, "agent://reviewer", "Proposal",
+        json_pack("{s:s, s:s}", "proposal_id", "p1", "option", "blue"));
+    say(&run, "agent://planner", "Commitment",
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "commitment_id", "c1", "action",
+                  "decision.selected", "authority_scope", "session", "reason", "resumed",
+                  "mode_version", "1.0.0", "configuration_version", "config.default",
+                  "outcome_positive", 1));
     expect_status(&world, run.run, "completed");
     assert_int_equal(expect_event_count(&world, run.run, "run.suspended"), 1);
     assert_int_equal(expect_event_count(&world, run.run, "run.resumed"), 1);
-    expect_stored_once(&world, run.run, run.session);
+    assert_int_equal(expect_stored_once(&world, run.run, run.session), 3);
     expect_state_is_fold(&world, run.run);
 }
 
-/* The session must end while it is observed, not before. */
 static void
-observed_until(const char *verb, const char *status, struct posted *run)
+run_ends_with_its_session(const char *verb, const char *status, struct posted *run)
 {
-    expect_posted(&world, DECISION, NULL, run);
-    json_decref(expect_control(
-        &world, json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:[s,s], s:s, s:s, s:i}}", "cmd", "send",
-                          "session", run->session, "mode", DECISION, "type", "SessionStart",
-                          "sender", "agent://planner", "payload", "intent", "wait", "participants",
-                          "agent://planner", "agent://reviewer", "mode_version", "1.0.0",
-                          "configuration_version", "config.default", "ttl_ms", 600000)));
-    expect_status(&world, run->run, "running");
-    json_decref(expect_control(&world,
-                               json_pack("{s:s, s:s}", "cmd", verb, "session", run->session)));
+    observed(run);
+    tell_runtime(run, verb);
     expect_status(&world, run->run, status);
     assert_int_equal(expect_stored_once(&world, run->run, run->session), 1);
     expect_state_is_fold(&world, run->run);
@@ -228,7 +249,7 @@ cancelled_session_cancels_the_run(void **state)
     struct posted run;
 
     (void)state;
-    observed_until("cancel", "cancelled", &run);
+    run_ends_with_its_session("cancel", "cancelled", &run);
     expect_sql(&world, "t", "select error_code is null from macp.runs where id = '%s'", run.run);
 }
 
@@ -239,7 +260,7 @@ expired_session_fails_the_run_and_says_so(void **state)
     json_t *row;
 
     (void)state;
-    observed_until("expire", "failed", &run);
+    run_ends_with_its_session("expire", "failed", &run);
     row = expect_run(&world, run.run);
     assert_string_equal(json_string_value(json_object_get(row, "errorCode")), "RUN_FAILED");
     assert_string_equal(json_string_value(json_object_get(row, "errorMessage")),
@@ -275,8 +296,9 @@ unsupported_mode_is_accepted_and_then_fails_the_run(void **state)
     row = expect_run(&world, run.run);
     message = json_string_value(json_object_get(row, "errorMessage"));
     assert_non_null(message);
-    assert_non_null(strstr(
-        message, "Runtime does not support mode 'macp.mode.unheard_of.v1'. Supported: macp."));
+    assert_non_null(
+        strstr(message, "Runtime does not support mode 'macp.mode.unheard_of.v1'. Supported: "));
+    assert_non_null(strstr(message, DECISION));
     json_decref(row);
     expect_sql(&world, "mode_unsupported", "select failure_reason from macp.runs where id = '%s'",
                run.run);

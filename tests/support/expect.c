@@ -225,13 +225,12 @@ static void
 expect_numbers_without_holes(struct world *w, const char *run_id)
 {
     expect_sql(w, "t t t t",
-               "with n as (select run_key, seq from macp.run_events_raw join macp.runs using "
-               "(run_key) where id = '%s' union all select run_key, seq from "
-               "macp.run_events_canonical join macp.runs using (run_key) where id = '%s') select "
-               "concat_ws(' ', min(seq) = 1, count(*) = max(seq), count(distinct seq) = max(seq), "
-               "max(seq) = (select last_seq from macp.run_observers join macp.runs using (run_key) "
-               "where id = '%s')) from n",
-               run_id, run_id, run_id);
+               "with r as (select run_key from macp.runs where id = '%s'), n as (select seq from "
+               "macp.run_events_raw join r using (run_key) union all select seq from "
+               "macp.run_events_canonical join r using (run_key)) select concat_ws(' ', min(seq) = "
+               "1, count(*) = max(seq), count(distinct seq) = max(seq), max(seq) = (select "
+               "last_seq from macp.run_observers join r using (run_key))) from n",
+               run_id);
 }
 
 long

@@ -54,7 +54,10 @@ check_program() {
     verdict "$name has a symbol table" \
         "$(printf '%s\n' "$symbols" | grep -qx main || echo 'no symbol main: stripped?')"
     verdict "$name: no path of Send" \
-        "$(printf '%s\n' "$texts" | grep -E 'MACPRuntimeService/Send($|[^A-Za-z])|^/?Send$')"
+        "$(printf '%s\n' "$texts" | grep -E 'MACPRuntimeService/Send($|[^A-Za-z])')"
+    # A service's descriptor would allow calls by the position of a method.
+    verdict "$name: no description of the service" \
+        "$(printf '%s\n' "$symbols" | grep -E '__macpruntime_service__|runtime_service__descriptor')"
     verdict "$name: only known methods" \
         "$(printf '%s\n' "$texts" | grep -oE 'MACPRuntimeService/[A-Za-z]+' | sed 's,.*/,,' | strangers)"
     # Sanitizers keep unused data alive; only what could be called counts then.
@@ -80,6 +83,9 @@ check_sources() {
     verdict 'the method table is where it is looked for' \
         "$([ -n "$rows" ] || echo "no SERVICE rows in $table")"
     verdict 'the method table holds only known methods' "$(printf '%s\n' "$rows" | strangers)"
+    verdict 'no source spells the name of the method' \
+        "$(grep -rnE '"([^"]*/)?Send"' "$top/observerd" "$top/fcgi" "$top/shared" \
+            --include='*.[ch]' 2>/dev/null)"
     verdict 'nobody else names a method of the runtime' \
         "$(grep -rnE 'MACPRuntimeService|SERVICE "' "$top/observerd" "$top/fcgi" "$top/shared" \
             --include='*.[ch]' 2>/dev/null | grep -v "^$table:")"

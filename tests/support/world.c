@@ -31,7 +31,6 @@ static const char *const observerd_defaults[] = {
     "STREAM_BACKOFF_MAX_MS=300",
     "RUNTIME_REQUEST_TIMEOUT_MS=5000",
     "DB_POOL_CONNECTION_TIMEOUT=1000",
-    "SESSION_DISCOVERY_ENABLED=false",
     NULL,
 };
 

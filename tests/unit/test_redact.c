@@ -141,9 +141,9 @@ test_a_pattern_that_explodes_redacts_the_whole_text_and_counts(void **state)
         const char *pattern, *tail;
         size_t n;
     } cases[] = {
-        {"(a+)+$", "!", 64},                 /* exponential */
-        {"[a-z]+@[a-z]+", " @", 400 * 1000}, /* quadratic, without a single step back */
-        {"(?:a|b)*c", "!", 3 * 1000 * 1000}, /* deep */
+        {"(a+)+$", "!", 64},                   /* exponential */
+        {"[a-z]+@[a-z]+", " @", 400 * 1000},   /* quadratic, without a single step back */
+        {"(?:a|b)*c", "! c", 3 * 1000 * 1000}, /* deep */
     };
 
     (void)state;

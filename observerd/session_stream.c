@@ -1,0 +1,433 @@
+/* Streaming: the session is open, or was when the runtime was asked last. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "macp/v1/core.pb-c.h"
+#include "observerd/record.h"
+#include "observerd/session_input.h"
+#include "observerd/shard.h"
+#include "observerd/wire.h"
+#include "shared/clock.h"
+#include "shared/json.h"
+#include "shared/log.h"
+
+enum {
+    BEHIND_LIMIT_MS = 5000, /* accepted by the runtime, not here: subscribe again */
+    DRAIN_LIMIT_MS = 5000,  /* then what is missing is a gap */
+    DRAIN_QUIET_MS = 500,   /* silence that ends the drain of a session without a last message */
+    FORBIDDEN_RETRY_MS = 60000,
+    HEALTHY_STREAM_MS = 30000, /* resets the backoff */
+    LAG_WINDOW_MS = 60000,
+    LAGS_WITHOUT_BACKOFF = 3,
+    MISSING_ANSWERS = 3, /* NOT_FOUND for a session that was there */
+    MISSING_LIMIT_MS = 5000,
+};
+
+static bool
+stream_message(void *ctx, const void *bytes, size_t n)
+{
+    struct session *s = ctx;
+    struct wire_reader reader = wire_read(bytes, n);
+    struct wire_field f, body = {0};
+    const char *text, *code;
+
+    s->quiet_since_ms = clock_mono_ms();
+    /* envelope = 1, error = 2; the last one wins, anything else is none of ours */
+    while (wire_next(&reader, &f) == WIRE_FIELD)
+        if (f.type == WIRE_LEN && (f.number == 1 || f.number == 2))
+            body = f;
+    if (body.number == 1 && record_envelope(s, body.data, body.len, &text)) {
+        session_handle(s, INPUT_ENVELOPE, &(struct input){.text = text});
+    } else if (body.number == 2) {
+        record_inline_error(s, body.data, body.len, &code, &text);
+        session_handle(s, INPUT_ERROR, &(struct input){.text = text, .code = code});
+    }
+    if (!writer_is_full(s->shard->writer))
+        return true;
+    if (s->stream)
+        shard_park(s->shard, s);
+    return false;
+}
+
+static void
+stream_closed(void *ctx, const struct rt_status *status)
+{
+    struct session *s = ctx;
+
+    s->stream = NULL;
+    if (s->stream_counted) {
+        s->stream_counted = false;
+        s->shard->counts.streams_open--;
+    }
+    session_handle(s, INPUT_STREAM_OVER, &(struct input){.status = status});
+}
+
+void
+session_open_stream(struct session *s)
+{
+    static const struct rt_stream_ops ops = {stream_message, stream_closed};
+    int64_t now = clock_mono_ms();
+
+    s->stream = rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &ops, s);
+    s->stream_counted = true;
+    s->shard->counts.streams_open++;
+    s->reconnect_at_ms = 0;
+    s->opened_at_ms = now;
+    s->quiet_since_ms = now;
+}
+
+void
+session_subscribe(struct session *s)
+{
+    struct record r;
+
+    arena_reset(&s->shard->arena);
+    record_begin(&r, s);
+    record_stream_opened(&r);
+    record_end(&r);
+    session_open_stream(s);
+}
+
+/* Arm the timer for whatever comes first. */
+void
+session_rearm(struct session *s)
+{
+    const struct config *cfg = s->shard->cfg;
+    int64_t due = s->check_at_ms;
+    int64_t idle = s->quiet_since_ms + cfg->stream_idle_timeout_ms;
+
+    if (s->stream && idle < due)
+        due = idle;
+    if (s->reconnect_at_ms && s->reconnect_at_ms < due)
+        due = s->reconnect_at_ms;
+    session_wait_until(s, due);
+}
+
+/* When the runtime is asked next: regularly, and right after the session should have expired. */
+void
+session_plan_check(struct session *s)
+{
+    int64_t every = s->shard->cfg->observerd_state_check_ms;
+    int64_t expires_in = s->run.session_expires_ms - clock_wall_ms() + 1000;
+
+    s->check_at_ms = clock_mono_ms() + every - session_random_ms(every / 5);
+    if (s->run.session_expires_ms && expires_in > 0 && expires_in < every)
+        s->check_at_ms = clock_mono_ms() + expires_in;
+    if (s->behind_since_ms && s->check_at_ms > s->behind_since_ms + BEHIND_LIMIT_MS)
+        s->check_at_ms = s->behind_since_ms + BEHIND_LIMIT_MS;
+}
+
+void
+session_stream_check(struct session *s, const struct input *in)
+{
+    (void)in;
+    session_ask(s);
+}
+
+void
+session_stream_look(struct session *s, const struct input *in)
+{
+    int64_t now = clock_mono_ms();
+
+    (void)in;
+    if (!s->stream && s->reconnect_at_ms && now >= s->reconnect_at_ms)
+        session_subscribe(s);
+    if (now >= s->check_at_ms ||
+        (s->stream && now >= s->quiet_since_ms + s->shard->cfg->stream_idle_timeout_ms)) {
+        session_ask(s);
+        s->quiet_since_ms = now;
+        session_plan_check(s);
+    }
+    session_rearm(s);
+}
+
+/* The session's id is used again: another life of it begins at ordinal 1. */
+static void
+next_epoch(struct session *s, const Macp__V1__SessionMetadata *meta)
+{
+    struct record r;
+
+    session_log(s, LOG_WARN, "the runtime has started the session anew", NULL);
+    session_close_stream(s);
+    record_begin(&r, s);
+    record_gap(&r, "reset", s->run.cursor + 1, s->run.cursor + 1,
+               "the session started anew; what came after this ordinal is unknown");
+    s->run.epoch++;
+    s->run.cursor = 0;
+    s->run.has_commitment = false;
+    s->run.session_started_ms = meta->started_at_unix_ms;
+    seen_fini(&s->run.seen);
+    record_observer(&r);
+    record_end(&r);
+    s->reconnect_at_ms = clock_mono_ms();
+}
+
+/* Compare what the runtime says with what is stored, and follow. */
+static void
+judge(struct session *s, const Macp__V1__SessionMetadata *meta)
+{
+    int64_t expected = session_accepted_count(meta), now = clock_mono_ms();
+    struct record r;
+
+    s->missing_answers = 0;
+    if (s->run.session_started_ms && meta->started_at_unix_ms != s->run.session_started_ms)
+        next_epoch(s, meta);
+    record_begin(&r, s);
+    if (meta->state != MACP__V1__SESSION_STATE__SESSION_STATE_RESOLVED &&
+        meta->state != MACP__V1__SESSION_STATE__SESSION_STATE_EXPIRED &&
+        meta->state != MACP__V1__SESSION_STATE__SESSION_STATE_CANCELLED)
+        record_snapshot(&r, meta);
+    if (meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_SUSPENDED &&
+        s->run.status == RUN_RUNNING)
+        record_suspended(&r);
+    if (meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_OPEN &&
+        s->run.status == RUN_SUSPENDED)
+        record_resumed(&r);
+    if (meta->expires_at_unix_ms != s->run.session_expires_ms) {
+        s->run.session_expires_ms = meta->expires_at_unix_ms;
+        record_observer(&r);
+    }
+    record_end(&r);
+    if (meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_RESOLVED)
+        session_start_drain(s, RUN_COMPLETED, meta);
+    else if (meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_EXPIRED)
+        session_start_drain(s, RUN_FAILED, meta);
+    else if (meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_CANCELLED)
+        session_start_drain(s, RUN_CANCELLED, meta);
+    else if (expected <= s->run.cursor)
+        s->behind_since_ms = 0;
+    else if (!s->behind_since_ms)
+        s->behind_since_ms = now;
+    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream) {
+        session_log(s, LOG_WARN, "the stream is behind what the runtime has accepted", NULL);
+        session_close_stream(s);
+        s->behind_since_ms = 0;
+        s->reconnect_at_ms = now;
+    }
+}
+
+void
+session_follow(struct session *s, const Macp__V1__SessionMetadata *meta)
+{
+    judge(s, meta);
+    if (s->state != SESSION_STREAMING)
+        return;
+    session_plan_check(s);
+    session_rearm(s);
+}
+
+void
+session_stream_snapshot(struct session *s, const struct input *in)
+{
+    session_follow(s, in->meta);
+}
+
+/* The runtime does not know a session that was there. */
+static void
+session_missing(struct session *s)
+{
+    int64_t now = clock_mono_ms();
+    char message[256];
+
+    if (s->missing_answers++ == 0)
+        s->missing_since_ms = now;
+    if (s->missing_answers < MISSING_ANSWERS || now < s->missing_since_ms + MISSING_LIMIT_MS) {
+        s->check_at_ms = now + MISSING_LIMIT_MS / 2;
+        session_rearm(s);
+        return;
+    }
+    if (s->run.has_commitment) {
+        struct record r;
+
+        record_begin(&r, s);
+        record_gap(&r, "forgotten", s->run.cursor + 1, s->run.cursor + 1,
+                   "the runtime forgot the session; its end is inferred from the commitment");
+        record_end(&r);
+        session_end(s, RUN_COMPLETED, NULL, NULL);
+        return;
+    }
+    if (s->run.session_expires_ms && clock_wall_ms() > s->run.session_expires_ms) {
+        session_end(s, RUN_FAILED, "runtime session expired", RUN_REASON_SESSION_EXPIRED);
+        return;
+    }
+    snprintf(message, sizeof message,
+             "the runtime forgot the session (last state %s, %lld envelopes stored)",
+             s->run.session_state, (long long)s->run.cursor);
+    session_end(s, RUN_FAILED, message, RUN_REASON_FORGOTTEN);
+}
+
+void
+session_stream_no_answer(struct session *s, const struct input *in)
+{
+    if (in->status->code == RT_NOT_FOUND) {
+        session_missing(s);
+        return;
+    }
+    session_log(s, LOG_DEBUG, "GetSession", in->status->text);
+    if (in->status->code == RT_UNAVAILABLE)
+        shard_runtime_lost(s->shard);
+    s->check_at_ms = clock_mono_ms() + s->shard->cfg->session_poll_max_ms * 5;
+    session_rearm(s);
+}
+
+/* Types after which the session may be over, or paused: ask. */
+static bool
+is_hint(const char *message_type)
+{
+    static const char *const hints[] = {"Commitment", "SessionCancel", "SessionSuspend",
+                                        "SessionResume"};
+
+    for (size_t i = 0; i < ARRAY_LEN(hints); i++)
+        if (strcmp(message_type, hints[i]) == 0)
+            return true;
+    return false;
+}
+
+void
+session_stream_envelope(struct session *s, const struct input *in)
+{
+    if (strcmp(in->text, "Commitment") == 0)
+        s->run.has_commitment = true;
+    if (is_hint(in->text))
+        session_ask(s);
+}
+
+/* "session history before ordinal N was compacted": N, or 0 when the text is another one. */
+int64_t
+session_compacted_before(const char *text)
+{
+    static const char marker[] = "history before ordinal ";
+    const char *at = strstr(text, marker);
+    char *end;
+    long long n;
+
+    if (!at)
+        return 0;
+    n = strtoll(at + sizeof marker - 1, &end, 10);
+    return n > 0 && strncmp(end, " was compacted", 14) == 0 ? n : 0;
+}
+
+/* What was compacted before we read it is a gap, and the count goes on behind it. */
+void
+session_compacted(struct session *s, int64_t to)
+{
+    struct record r;
+
+    session_log(s, LOG_WARN, "the runtime has compacted history that was not read", NULL);
+    if (to <= s->run.cursor)
+        return;
+    record_begin(&r, s);
+    record_gap(&r, "compacted", s->run.cursor + 1, to, "the runtime compacted its history");
+    s->run.cursor = to;
+    record_end(&r);
+}
+
+static void
+set_observer_state(struct session *s, const char *state)
+{
+    struct record r;
+
+    if (strcmp(s->observer_state, state) == 0)
+        return;
+    s->observer_state = state;
+    record_begin(&r, s);
+    record_observer(&r);
+    record_end(&r);
+}
+
+void
+session_stream_error(struct session *s, const struct input *in)
+{
+    int64_t base = session_compacted_before(in->text);
+
+    if (base) {
+        session_compacted(s, base);
+        session_ask(s);
+    } else if (strncmp(in->text, "FORBIDDEN", 9) == 0 || strncmp(in->code, "FORBIDDEN", 9) == 0) {
+        /* Nothing will come on this stream: our identity may not see the session. */
+        session_log(s, LOG_ERROR, "the runtime refuses the subscription", in->text);
+        session_close_stream(s);
+        set_observer_state(s, "forbidden");
+        s->reconnect_at_ms = clock_mono_ms() + FORBIDDEN_RETRY_MS;
+        session_rearm(s);
+    }
+}
+
+/* The next message is larger than we accept: leave it out, and say so. */
+static bool
+is_oversize(const struct rt_status *status)
+{
+    return status->code == RT_RESOURCE_EXHAUSTED && strstr(status->text, "larger than max");
+}
+
+/* Subscribe again: when, and with what notice. */
+static void
+plan_reconnect(struct session *s, const struct rt_status *status)
+{
+    const struct config *cfg = s->shard->cfg;
+    int64_t now = clock_mono_ms();
+    struct record r;
+
+    if (now - s->opened_at_ms >= HEALTHY_STREAM_MS)
+        s->stream_failures = 0;
+    if (now - s->lag_window_ms >= LAG_WINDOW_MS) {
+        s->lag_window_ms = now;
+        s->lags = 0;
+    }
+    if (is_oversize(status)) {
+        record_begin(&r, s);
+        record_gap(&r, "oversize", s->run.cursor + 1, s->run.cursor + 1, status->text);
+        s->run.cursor++;
+        record_end(&r);
+        s->reconnect_at_ms = now;
+        return;
+    }
+    if (status->code == RT_RESOURCE_EXHAUSTED && s->lags++ < LAGS_WITHOUT_BACKOFF) {
+        s->reconnect_at_ms = now; /* cut for being slow: everything is still there */
+        return;
+    }
+    record_begin(&r, s);
+    record_stream_notice(&r, "stream-consumer", "reconnecting",
+                         "polling getSession for terminal state");
+    record_end(&r);
+    s->stream_failures++;
+    s->reconnect_at_ms =
+        now + session_random_ms(session_doubled(cfg->stream_backoff_base_ms, s->stream_failures,
+                                                cfg->stream_backoff_max_ms));
+    set_observer_state(s,
+                       s->stream_failures > cfg->stream_max_retries ? "degraded" : "disconnected");
+}
+
+void
+session_stream_over(struct session *s, const struct input *in)
+{
+    const struct rt_status *status = in->status;
+    int64_t base = session_compacted_before(status->text);
+
+    session_log(s, LOG_INFO, "stream ended", rt_code_name(status->code));
+    if (base) { /* newer runtimes end the stream with it */
+        session_compacted(s, base);
+        s->reconnect_at_ms = clock_mono_ms();
+        session_ask(s);
+        session_rearm(s);
+        return;
+    }
+    switch (status->code) {
+    case RT_INVALID_ARGUMENT:
+    case RT_UNIMPLEMENTED:
+        session_log(s, LOG_ERROR, "the runtime cannot stream; only its state is followed",
+                    status->text);
+        s->stream_refused = true;
+        set_observer_state(s, "degraded");
+        break;
+    case RT_PERMISSION_DENIED:
+        set_observer_state(s, "forbidden");
+        s->reconnect_at_ms = clock_mono_ms() + FORBIDDEN_RETRY_MS;
+        break;
+    default:
+        plan_reconnect(s, status);
+        break;
+    }
+    session_ask(s);
+    session_rearm(s);
+}

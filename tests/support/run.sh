@@ -1,0 +1,36 @@
+#!/bin/bash
+# run.sh BUILD NAME COMMAND...: run test programs one after the other and add up what they say.
+#
+# Understood are cmocka's closing lines and "N passed, N failed" alone on a line. A program that
+# fails without saying how many failed counts as one failure. The output of each is kept in
+# BUILD/logs; what failed is shown. Last line: N passed, N failed.
+set -u
+build=$1
+name=$2
+shift 2
+logs=$build/logs/$name
+mkdir -p "$logs"
+passed=0
+failed=0
+for command in "$@"; do
+    log=$logs/$(basename "${command%% *}")$(printf %s "${command#"${command%% *}"}" | tr -c 'A-Za-z0-9' _).log
+    begin=$(date +%s)
+    timeout 900 $command >"$log" 2>&1
+    status=$?
+    p=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    f=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    skipped=$(grep -cE '^\[  SKIPPED \] [a-z]' "$log")
+    [ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1
+    # A run that tested nothing proves nothing, and a skipped test is not a passed one.
+    [ $((p + f)) -gt 0 ] || f=1
+    f=$((f + skipped))
+    printf '  %-44s %4d passed %3d failed  %3ds\n' "${command#"$build"/}" "$p" "$f" $(($(date +%s) - begin))
+    if [ "$f" -gt 0 ]; then
+        grep -E 'FAILED|ERROR|runtime error|Sanitizer|BUG |^FAIL|[Ff]ailed' "$log" | head -40 | sed 's/^/      /'
+        echo "      (all of it: $log)"
+    fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
