@@ -247,7 +247,8 @@ read_rows(struct world *w, struct floor *fl, struct err *err)
                "macp.runs where status = 'completed' order by run_key limit %d) select i, e.day - "
                "date '1970-01-01', seq, (extract(epoch from ts) * 1000)::bigint, type, "
                "subject_kind, subject_id, source_kind, source_name, raw_type, sender, trace_id, "
-               "span_id, data from macp.run_events_canonical e join r using (run_key) where seq > 1 "
+               "span_id, data from macp.run_events_canonical e join r using (run_key) where seq > "
+               "1 "
                "order by seq, i",
                SESSIONS);
 }
@@ -393,7 +394,8 @@ print_machine(void)
     getloadavg(load, 3);
     printf("machine   %s, %ld cores, %s %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), u.sysname,
            u.release);
-    printf("load      %.2f %.2f %.2f (before the start; runtime, daemon and Postgres share the cores)\n",
+    printf("load      %.2f %.2f %.2f (before the start; runtime, daemon and Postgres share the "
+           "cores)\n",
            load[0], load[1], load[2]);
     fflush(stdout);
 }

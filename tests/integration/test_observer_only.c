@@ -27,8 +27,8 @@ counted(const json_t *counters, const char *name)
 
 /* Every call that could change something, by whomever: the scripts do not come by the wire. */
 static const char *const writing[] = {
-    "Send",           "CancelSession",    "SuspendSession", "ResumeSession",
-    "RegisterPolicy", "UnregisterPolicy",
+    "Send",          "CancelSession",  "SuspendSession",
+    "ResumeSession", "RegisterPolicy", "UnregisterPolicy",
 };
 
 static void

@@ -26,9 +26,8 @@ tagged(const char *session, const char *environment, json_t *tags)
 
     json_object_set_new(d, "execution", json_pack("{s:o}", "tags", tags));
     json_object_set_new(json_object_get(d, "session"), "metadata",
-                        json_pack("{s:s, s:s, s:s, s:s}", "source", "suite", "sourceRef",
-                                  "reading", "environment", environment, "scenarioRef",
-                                  "fraud/100%_sure"));
+                        json_pack("{s:s, s:s, s:s, s:s}", "source", "suite", "sourceRef", "reading",
+                                  "environment", environment, "scenarioRef", "fraud/100%_sure"));
     return d;
 }
 
@@ -114,10 +113,26 @@ run_list_is_newest_first_and_pages_join_without_overlap(void **state)
 }
 
 static const char *const run_members[] = {
-    "id",           "status",     "mode",       "runtimeKind",   "runtimeVersion",
-    "traceId",      "sourceKind", "sourceRef",  "tags",          "metadata",
-    "errorCode",    "createdAt",  "startedAt",  "endedAt",       "updatedAt",
-    "archivedAt",   "errorMessage", "lastEventSeq", "runtimeSessionId", "idempotencyKey",
+    "id",
+    "status",
+    "mode",
+    "runtimeKind",
+    "runtimeVersion",
+    "traceId",
+    "sourceKind",
+    "sourceRef",
+    "tags",
+    "metadata",
+    "errorCode",
+    "createdAt",
+    "startedAt",
+    "endedAt",
+    "updatedAt",
+    "archivedAt",
+    "errorMessage",
+    "lastEventSeq",
+    "runtimeSessionId",
+    "idempotencyKey",
 };
 
 static void
@@ -204,8 +219,7 @@ events_filtered_by_type_answer_an_object_with_total_and_cursor(void **state)
 static void
 events_of_an_unknown_run_are_none(void **state)
 {
-    json_t *body =
-        expect_get(&world, 200, "/runs/5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11/events");
+    json_t *body = expect_get(&world, 200, "/runs/5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11/events");
 
     (void)state;
     assert_true(json_is_array(body));
@@ -228,10 +242,9 @@ state_says_what_was_decided(void **state)
     json_t *current = json_object_get(json_object_get(body, "decision"), "current");
 
     (void)state;
-    assert_string_equal(
-        json_string_value(json_object_get(json_object_get(body, "run"), "status")), "completed");
-    assert_string_equal(json_string_value(json_object_get(current, "action")),
-                        "decision.selected");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(body, "run"), "status")),
+                        "completed");
+    assert_string_equal(json_string_value(json_object_get(current, "action")), "decision.selected");
     assert_true(json_is_true(json_object_get(current, "finalized")));
     json_decref(body);
 }
@@ -276,9 +289,9 @@ live_run_cannot_be_deleted_and_an_ended_one_is_gone(void **state)
 
     (void)state;
     snprintf(path, sizeof(path), "/runs/%s", sandboxed.run);
-    expect_ok(http_send(&world.http, &(struct http_request){.method = "DELETE", .path = path}, &r,
-                        &err),
-              &err, "DELETE");
+    expect_ok(
+        http_send(&world.http, &(struct http_request){.method = "DELETE", .path = path}, &r, &err),
+        &err, "DELETE");
     assert_int_equal(r.status, 400);
 
     expect_new_session(p.session);
@@ -308,8 +321,8 @@ post_what_is_listed(void)
             json_array_append_new(tags, json_string("first"));
         expect_new_session(listed[i].session);
         expect_played(&world, "decision.positive", listed[i].session, NULL);
-        expect_posted_as(&world,
-                         tagged(listed[i].session, i % 2 ? "staging" : "prod", tags), &listed[i]);
+        expect_posted_as(&world, tagged(listed[i].session, i % 2 ? "staging" : "prod", tags),
+                         &listed[i]);
         expect_status(&world, listed[i].run, "completed");
     }
 

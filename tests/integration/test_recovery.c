@@ -15,7 +15,13 @@
 
 #define DECISION "macp.mode.decision.v1"
 
-enum { PUMPED = 120, RATE = 100, AGAIN_MS = 15000, REFUSED_WITHIN_MS = 2000, STOP_WITHIN_MS = 6000 };
+enum {
+    PUMPED = 120,
+    RATE = 100,
+    AGAIN_MS = 15000,
+    REFUSED_WITHIN_MS = 2000,
+    STOP_WITHIN_MS = 6000
+};
 
 static struct world world;
 
@@ -24,8 +30,8 @@ static json_int_t
 pump_slowly(const char *session)
 {
     json_t *answer =
-        expect_control(&world, json_pack("{s:s, s:[s], s:i, s:i, s:b}", "cmd", "pump", "ids", session,
-                                         "envelopes", PUMPED, "rate", RATE, "wait", 0));
+        expect_control(&world, json_pack("{s:s, s:[s], s:i, s:i, s:b}", "cmd", "pump", "ids",
+                                         session, "envelopes", PUMPED, "rate", RATE, "wait", 0));
     json_int_t job = json_integer_value(json_object_get(answer, "job"));
 
     json_decref(answer);
@@ -223,9 +229,9 @@ subscriber_that_lagged_comes_back_for_the_rest(void **state)
     (void)state;
     json_decref(expect_control(&world, json_pack("{s:s, s:i}", "cmd", "set", "lag", 8)));
     expect_posted(&world, DECISION, NULL, &run);
-    json_decref(expect_control(
-        &world, json_pack("{s:s, s:[s], s:i, s:b}", "cmd", "pump", "ids", run.session, "envelopes",
-                          2000, "waitSubscribers", 1)));
+    json_decref(
+        expect_control(&world, json_pack("{s:s, s:[s], s:i, s:b}", "cmd", "pump", "ids",
+                                         run.session, "envelopes", 2000, "waitSubscribers", 1)));
     json_decref(expect_control(&world, json_pack("{s:s, s:i}", "cmd", "set", "lag", 256)));
     expect_status(&world, run.run, "completed");
     assert_int_equal(expect_stored_once(&world, run.run, run.session), 2000);
@@ -238,9 +244,8 @@ unavailable_calls_keep_a_run_waiting_until_they_work_again(void **state)
     struct posted run;
 
     (void)state;
-    json_decref(expect_control(
-        &world, json_pack("{s:s, s:s, s:i}", "cmd", "set", "failMethod", "GetSession", "failStatus",
-                          14)));
+    json_decref(expect_control(&world, json_pack("{s:s, s:s, s:i}", "cmd", "set", "failMethod",
+                                                 "GetSession", "failStatus", 14)));
     expect_posted(&world, DECISION, NULL, &run);
     expect_played(&world, "decision.minimal", run.session, NULL);
     expect_sql_becomes(&world, "starting", "select status from macp.runs where id = '%s'", run.run);

@@ -239,10 +239,9 @@ descriptor_with_one_bad_member_is_400_and_stores_nothing(void **state)
         char what[128];
 
         snprintf(what, sizeof(what), "%s = %s%zu", m->path, m->value ? m->value : "", m->repeat);
-        bad += !refused(what,
-                        &(struct http_request){
-                            .path = "/runs", .body = text, .body_len = strlen(text)},
-                        m->status, m->says);
+        bad += !refused(
+            what, &(struct http_request){.path = "/runs", .body = text, .body_len = strlen(text)},
+            m->status, m->says);
         free(text);
         json_decref(descriptor);
     }
@@ -310,9 +309,10 @@ body_of_one_mebibyte_is_taken_and_one_byte_more_is_413(void **state)
 
     (void)state;
     stored(before, sizeof(before));
-    assert_true(refused("body of 1 MiB + 1",
-                        &(struct http_request){.path = "/runs", .body = body, .body_len = limit + 1},
-                        413, "request entity too large"));
+    assert_true(
+        refused("body of 1 MiB + 1",
+                &(struct http_request){.path = "/runs", .body = body, .body_len = limit + 1}, 413,
+                "request entity too large"));
     stored(after, sizeof(after));
     assert_string_equal(before, after);
     expect_ok(http_send(&world.http,
@@ -364,7 +364,8 @@ repeating_an_idempotency_key_answers_the_first_run_and_stores_nothing(void **sta
     assert_string_equal(first.trace, second.trace);
     /* The run may have moved on meanwhile, so events are not compared. */
     assert_int_equal(strtol(before, NULL, 10), strtol(after, NULL, 10));
-    expect_sql(&world, "1", "select count(*) from macp.runs where idempotency_key = 'the-same-key'");
+    expect_sql(&world, "1",
+               "select count(*) from macp.runs where idempotency_key = 'the-same-key'");
 }
 
 static void

@@ -192,8 +192,8 @@ say(const struct posted *run, const char *sender, const char *type, json_t *payl
 static void
 tell_runtime(const struct posted *run, const char *verb)
 {
-    json_decref(expect_control(&world,
-                               json_pack("{s:s, s:s}", "cmd", verb, "session", run->session)));
+    json_decref(
+        expect_control(&world, json_pack("{s:s, s:s}", "cmd", verb, "session", run->session)));
 }
 
 /* A session that is open and observed, and that nobody but the test moves. */
@@ -314,8 +314,8 @@ session_that_nobody_opens_fails_the_run_at_its_deadline(void **state)
     expect_status(&world, never_opened.run, "failed");
     row = expect_run(&world, never_opened.run);
     snprintf(wanted, sizeof(wanted),
-             "timed out after %dms waiting for initiator agent to open session %s",
-             OPEN_TIMEOUT_MS, never_opened.session);
+             "timed out after %dms waiting for initiator agent to open session %s", OPEN_TIMEOUT_MS,
+             never_opened.session);
     assert_string_equal(json_string_value(json_object_get(row, "errorMessage")), wanted);
     json_decref(row);
     expect_sql(&world, "open_timeout", "select failure_reason from macp.runs where id = '%s'",
@@ -329,8 +329,8 @@ set_up(void **state)
     struct err err = {0};
 
     (void)state;
-    if (world_start(&world,
-                    &(struct world_options){.observerd_env = timeout, .fcgi_env = timeout}, &err))
+    if (world_start(&world, &(struct world_options){.observerd_env = timeout, .fcgi_env = timeout},
+                    &err))
         return 0;
     print_error("%s\n", err.msg);
     world_stop(&world);

@@ -58,8 +58,7 @@ post_run(struct world *w, const char *mode, struct ids *out, struct err *err)
         return false;
     if (r.status != 201)
         return err_set(err, ERR_IO, "POST /runs: %d %.200s", r.status, buf_cstr(&r.body));
-    snprintf(out->run, sizeof(out->run), "%s",
-             json_string_value(json_object_get(r.json, "runId")));
+    snprintf(out->run, sizeof(out->run), "%s", json_string_value(json_object_get(r.json, "runId")));
     snprintf(out->session, sizeof(out->session), "%s",
              json_string_value(json_object_get(r.json, "sessionId")));
     return true;
@@ -135,15 +134,14 @@ check(struct world *w, int64_t began_ms, struct err *err)
     if (!played)
         return false;
     accepted = json_integer_value(json_object_get(played, "accepted"));
-    printf("  runtime                accepted %lld envelopes of session %s\n",
-           (long long)accepted, ids.session);
+    printf("  runtime                accepted %lld envelopes of session %s\n", (long long)accepted,
+           ids.session);
     json_decref(played);
     if (!world_wait_status(w, ids.run, "completed", WAIT_MS, NULL, err))
         return false;
     printf("  GET /runs/%s          completed, %.1f s after the start of the demo\n", ids.run,
            (double)(clock_mono_ms() - began_ms) / 1000);
-    return check_rest(w, ids.run, &events, err) &&
-           check_sql(w, ids.run, accepted, events, err);
+    return check_rest(w, ids.run, &events, err) && check_sql(w, ids.run, accepted, events, err);
 }
 
 /* --- show ------------------------------------------------------------------------------------ */
@@ -196,9 +194,9 @@ show(struct world *w, const sigset_t *signals, struct err *err)
                 json_decref(job);
                 return true;
             }
-            now = runtime_ctl_call(&w->ctl,
-                                   json_pack("{s:s, s:s}", "cmd", "session", "session", ids.session),
-                                   WAIT_MS, err);
+            now = runtime_ctl_call(
+                &w->ctl, json_pack("{s:s, s:s}", "cmd", "session", "session", ids.session), WAIT_MS,
+                err);
             over = !now || (strcmp(json_string_value(json_object_get(now, "state")),
                                    "SESSION_STATE_OPEN") != 0 &&
                             strcmp(json_string_value(json_object_get(now, "state")),

@@ -15,7 +15,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/vectors.h"
 
-enum { CONTROL_MS = 60000, STATUS_MS = 20000, BECOMES_MS = 15000 };
+enum { CONTROL_MS = 60000, STATUS_MS = 20000, BECOMES_MS = 15000, LOG_BYTES = 2000 };
 
 void
 expect_ok(bool ok, const struct err *err, const char *what)
@@ -130,12 +130,30 @@ expect_played(struct world *w, const char *script, const char *session, json_t *
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
+/* The world's directory goes with the test: what the programs said must be shown now. */
+static void
+show_log(const struct world *w, const char *name)
+{
+    char path[sizeof(w->dir) + 32];
+    char *tail;
+
+    snprintf(path, sizeof(path), "%s/%s.log", w->dir, name);
+    tail = process_log_tail(path, LOG_BYTES);
+    print_error("--- end of %s.log\n%s\n", name, tail);
+    free(tail);
+}
+
 void
 expect_status(struct world *w, const char *run_id, const char *wanted)
 {
     struct err err = {0};
+    bool ok = world_wait_status(w, run_id, wanted, STATUS_MS, NULL, &err);
 
-    expect_ok(world_wait_status(w, run_id, wanted, STATUS_MS, NULL, &err), &err, "status");
+    if (!ok) {
+        show_log(w, "observerd");
+        show_log(w, "lighttpd");
+    }
+    expect_ok(ok, &err, "status");
 }
 
 static void PRINTF_FMT(2, 0)
@@ -200,8 +218,8 @@ expect_sql_becomes(struct world *w, const char *wanted, const char *fmt, ...)
 static json_t *
 session_history(struct world *w, const char *session)
 {
-    json_t *answer = expect_control(w, json_pack("{s:s, s:s, s:b}", "cmd", "session", "session",
-                                                 session, "history", 1));
+    json_t *answer = expect_control(
+        w, json_pack("{s:s, s:s, s:b}", "cmd", "session", "session", session, "history", 1));
     json_t *history = json_object_get(answer, "history");
 
     if (!json_is_array(history))

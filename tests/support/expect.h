@@ -3,8 +3,8 @@
  *
  * Purpose    post runs, play sessions, wait, compare what is stored with what the runtime sent.
  * Ownership  returned JSON values are new references; structs are the caller's.
- * Errors     a failed expectation fails the running cmocka test with a sentence that names both sides.
- * Threads    one.
+ * Errors     a failed expectation fails the running cmocka test with a sentence that names both
+ * sides. Threads    one.
  */
 #ifndef MACP_TESTS_SUPPORT_EXPECT_H
 #define MACP_TESTS_SUPPORT_EXPECT_H
@@ -37,7 +37,8 @@ json_t *expect_post(struct world *w, int status, const char *path, const json_t 
 
 /* The control socket must accept the command. The whole answer. */
 json_t *expect_control(struct world *w, json_t *command);
-/* Play a script of the runtime to its end; more (stolen, may be NULL) is merged into the command. */
+/* Play a script of the runtime to its end; more (stolen, may be NULL) is merged into the command.
+ */
 void expect_played(struct world *w, const char *script, const char *session, json_t *more);
 
 void expect_status(struct world *w, const char *run_id, const char *wanted);

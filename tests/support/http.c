@@ -93,8 +93,8 @@ exchange(int fd, const struct buf *request, int timeout_ms, struct buf *answer, 
         if (left <= 0 || poll(&p, 1, (int)left) == 0)
             return err_set(err, ERR_IO, "no answer within %d ms", timeout_ms);
         if (p.revents & POLLOUT) {
-            ssize_t n = send(fd, request->p + sent, request->len - sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
+            ssize_t n =
+                send(fd, request->p + sent, request->len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
             if (n < 0 && errno != EAGAIN)
                 sent = request->len; /* what was answered so far still counts */
@@ -197,12 +197,11 @@ http_post(struct http *h, const char *path, const json_t *body, struct http_repl
           struct err *err)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    bool ok = http_send(h,
-                        &(struct http_request){.method = "POST",
-                                               .path = path,
-                                               .body = text,
-                                               .body_len = text ? strlen(text) : 0},
-                        out, err);
+    bool ok = http_send(
+        h,
+        &(struct http_request){
+            .method = "POST", .path = path, .body = text, .body_len = text ? strlen(text) : 0},
+        out, err);
 
     free(text);
     return ok;

@@ -22,7 +22,8 @@ enum { POLL_US = 5000, MAX_ENV = 64 };
 
 extern char **environ;
 
-/* What a child may see of our own environment: where programs are, and how to report memory bugs. */
+/* What a child may see of our own environment: where programs are, and how to report memory bugs.
+ */
 static const char *const inherited[] = {
     "PATH=", "HOME=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "TSAN_OPTIONS=",
 };
@@ -102,8 +103,7 @@ process_start(struct process *p, const struct process_spec *spec, struct err *er
 
     *p = (struct process){.death_signal = spec->death_signal ? spec->death_signal : SIGKILL};
     snprintf(p->name, sizeof(p->name), "%s", spec->name);
-    if (snprintf(p->log, sizeof(p->log), "%s/%s.log", spec->dir, spec->name) >=
-        (int)sizeof(p->log))
+    if (snprintf(p->log, sizeof(p->log), "%s/%s.log", spec->dir, spec->name) >= (int)sizeof(p->log))
         return err_set(err, ERR_IO, "log path of %s is too long", spec->name);
     fflush(NULL);
 

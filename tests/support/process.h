@@ -26,7 +26,7 @@ struct process {
 };
 
 struct process_spec {
-    const char *name;        /* names the log file: <dir>/<name>.log, appended to */
+    const char *name; /* names the log file: <dir>/<name>.log, appended to */
     const char *dir;
     const char *const *argv; /* NULL ended; argv[0] is the program's path */
     const char *const *env;  /* "NAME=value", NULL ended, added to PATH and sanitizer options */

@@ -73,10 +73,10 @@ read_options(int argc, char **argv, struct stack_options *o)
 static bool
 announce(const struct world *w, const char *ready_file, struct err *err)
 {
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "apiUrl", w->base_url, "apiKey",
-                             WORLD_API_KEY, "databaseUrl", w->admin_url, "runtime",
-                             w->runtime_address, "control",
-                             w->options.runtime_address ? NULL : w->control_path);
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:s?}", "apiUrl", w->base_url, "apiKey", WORLD_API_KEY,
+                  "databaseUrl", w->admin_url, "runtime", w->runtime_address, "control",
+                  w->options.runtime_address ? NULL : w->control_path);
     char *text = json_dumps(line, JSON_COMPACT);
     FILE *f = ready_file ? fopen(ready_file, "w") : NULL;
     bool ok = true;
@@ -102,7 +102,8 @@ main(int argc, char **argv)
     int sig;
 
     if (!read_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: %s [--runtime ADDR] [--bearer TOKEN] [--ready-file FILE] [--port N]\n",
+        fprintf(stderr,
+                "usage: %s [--runtime ADDR] [--bearer TOKEN] [--ready-file FILE] [--port N]\n",
                 argv[0]);
         return 2;
     }

@@ -35,18 +35,15 @@ static const char *const observerd_defaults[] = {
 };
 
 static const char *const fcgi_defaults[] = {
-    "MACP_ENV=development",
-    "LOG_LEVEL=info",
-    "FCGI_THREADS=4",
-    "AUTH_API_KEYS=" WORLD_API_KEY,
-    "THROTTLE_LIMIT=1000000",
-    "DB_POOL_CONNECTION_TIMEOUT=1000",
-    "COMMAND_WAIT_MS=5000",
-    NULL,
+    "MACP_ENV=development",   "LOG_LEVEL=info",
+    "FCGI_THREADS=4",         "AUTH_API_KEYS=" WORLD_API_KEY,
+    "THROTTLE_LIMIT=1000000", "DB_POOL_CONNECTION_TIMEOUT=1000",
+    "COMMAND_WAIT_MS=5000",   NULL,
 };
 
 /* Tests run from the top of the tree. */
 #define WORLD_WEB_EXAMPLE "lighttpd.conf.example"
+#define DIR_PREFIX        "/tmp/macp-test."
 
 enum { READY_MS = 10000, STOP_MS = 8000, LOOK_MS = 10000, ENV_MAX = 48 };
 
@@ -98,17 +95,6 @@ world_find_build(char *out, size_t size, struct err *err)
     return err_set(err, ERR_IO, "no macp-observerd above the running program: build it first");
 }
 
-static bool
-make_directory(struct world *w, struct err *err)
-{
-    snprintf(w->dir, sizeof(w->dir), "/tmp/macp-test-XXXXXX");
-    if (!mkdtemp(w->dir)) {
-        w->dir[0] = '\0';
-        return err_set(err, ERR_IO, "mkdtemp: %s", strerror(errno));
-    }
-    return true;
-}
-
 /* Only plain files and sockets are ever made in a world's directory. */
 static void
 remove_directory(const char *dir)
@@ -120,6 +106,41 @@ remove_directory(const char *dir)
     if (d)
         closedir(d);
     rmdir(dir);
+}
+
+/* A test that was killed could not clean up: the next one does. The name tells whose it is. */
+static void
+remove_leftovers(void)
+{
+    DIR *d = opendir("/tmp");
+
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char dir[sizeof(DIR_PREFIX) + 64];
+        long pid;
+
+        if (strlen(e->d_name) > 60)
+            continue;
+        snprintf(dir, sizeof(dir), "/tmp/%.60s", e->d_name);
+        if (strncmp(dir, DIR_PREFIX, strlen(DIR_PREFIX)) != 0)
+            continue;
+        pid = strtol(dir + strlen(DIR_PREFIX), NULL, 10);
+        if (pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+            remove_directory(dir);
+    }
+    if (d)
+        closedir(d);
+}
+
+static bool
+make_directory(struct world *w, struct err *err)
+{
+    remove_leftovers();
+    snprintf(w->dir, sizeof(w->dir), DIR_PREFIX "%ld.XXXXXX", (long)getpid());
+    if (!mkdtemp(w->dir)) {
+        w->dir[0] = '\0';
+        return err_set(err, ERR_IO, "mkdtemp: %s", strerror(errno));
+    }
+    return true;
 }
 
 /* --- database ------------------------------------------------------------------------------ */
@@ -188,7 +209,8 @@ world_start_runtime(struct world *w, struct err *err)
 
     snprintf(program, sizeof(program), "%s/tests/scripted-runtime", w->build);
     snprintf(port, sizeof(port), "%d", w->runtime_port);
-    for (size_t i = 0; w->options.runtime_args && w->options.runtime_args[i] && i + 7 < ENV_MAX; i++)
+    for (size_t i = 0; w->options.runtime_args && w->options.runtime_args[i] && i + 7 < ENV_MAX;
+         i++)
         argv[i + 5] = w->options.runtime_args[i];
     unlink(w->control_path);
     return process_start(&w->runtime,
