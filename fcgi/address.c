@@ -67,8 +67,7 @@ address_in(const struct address *a, const char *network)
     }
     if (memcmp(a->bytes, net.bytes, (size_t)bits / 8) != 0)
         return false;
-    return bits % 8 == 0 ||
-           (a->bytes[bits / 8] ^ net.bytes[bits / 8]) >> (8 - bits % 8) == 0;
+    return bits % 8 == 0 || (a->bytes[bits / 8] ^ net.bytes[bits / 8]) >> (8 - bits % 8) == 0;
 }
 
 bool
@@ -117,13 +116,13 @@ address_of_client(const char *peer, const char *forwarded_for, const struct conf
 
 /* Nobody's callback lives here; clouds keep credentials on some of them. */
 static const char *const never[] = {
-    "0.0.0.0/8",        "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255", "100.100.100.200",
-    "::/128",           "fe80::/10",      "ff00::/8",    "fd00:ec2::254",   "fec0::/10",
+    "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255", "100.100.100.200",
+    "::/128",    "fe80::/10",      "ff00::/8",    "fd00:ec2::254",   "fec0::/10",
 };
 
 static const char *const private_networks[] = {
-    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-    "100.64.0.0/10", "::1", "fc00::/7",
+    "127.0.0.0/8",   "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+    "100.64.0.0/10", "::1",        "fc00::/7",
 };
 
 static const char *const forbidden_names[] = {"metadata.google.internal", "metadata"};
@@ -166,8 +165,7 @@ check_host(const char *host, const struct config *config, struct err *err)
         return true;
     if (in_table(&a, never, ARRAY_LEN(never)))
         return err_set(err, ERR_VALIDATION, "its host is not allowed");
-    if (in_table(&a, private_networks, ARRAY_LEN(private_networks)) &&
-        !is_listed(config, host, &a))
+    if (in_table(&a, private_networks, ARRAY_LEN(private_networks)) && !is_listed(config, host, &a))
         return err_set(err, ERR_VALIDATION, "its host is private and not listed in OUTBOUND_ALLOW");
     return true;
 }
@@ -179,17 +177,18 @@ outbound_check_url(const char *url, const struct config *config, struct err *err
                     : strncasecmp(url, "https://", 8) == 0 ? 8
                                                            : 0;
     const char *authority = url + scheme;
-    size_t n = strcspn(authority, "/?#\\"), host_len;
+    size_t n = strcspn(authority, "/?#"), host_len;
     char host[256], *end;
 
     for (const char *p = url; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f)
-            return err_set(err, ERR_VALIDATION, "it holds blanks or control characters");
+        /* A backslash ends the host for some readers and not for others. */
+        if ((unsigned char)*p <= 0x20 || *p == 0x7f || *p == '\\')
+            return err_set(err, ERR_VALIDATION, "it holds blanks or characters of no URL");
     if (!scheme)
         return err_set(err, ERR_VALIDATION, "only http and https are supported");
     if (memchr(authority, '@', n))
         return err_set(err, ERR_VALIDATION, "it must not contain user information");
-    host_len = *authority == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":/?#\\");
+    host_len = *authority == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":/?#");
     if (host_len == 0 || host_len > n || host_len >= sizeof host)
         return err_set(err, ERR_VALIDATION, "it has no host");
     if (host_len < n) {

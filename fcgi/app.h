@@ -24,8 +24,8 @@ struct app {
     struct throttle *throttle;
     struct notify *notify;
     int threads;
-    atomic_int waiting;              /* requests that wait for a run to appear */
-    atomic_llong outage_logged_ms;   /* last time an unreachable database was logged */
+    atomic_int waiting;            /* requests that wait for a run to appear */
+    atomic_llong outage_logged_ms; /* last time an unreachable database was logged */
 };
 
 #endif

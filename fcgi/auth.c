@@ -52,7 +52,6 @@ auth_check(const struct auth *a, const char *header, char actor[AUTH_ACTOR_LEN])
         found |= CRYPTO_memcmp(given, a->digests[i], sizeof given) == 0;
     if (!found)
         return AUTH_WRONG;
-    snprintf(actor, AUTH_ACTOR_LEN, "key-%02x%02x%02x%02x", given[0], given[1], given[2],
-             given[3]);
+    snprintf(actor, AUTH_ACTOR_LEN, "key-%02x%02x%02x%02x", given[0], given[1], given[2], given[3]);
     return AUTH_OK;
 }

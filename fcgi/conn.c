@@ -96,9 +96,10 @@ conn_read_body(struct conn *c, struct buf *storage, enum request_body_state *sta
 bool
 conn_is_gone(const struct conn *c)
 {
-    struct pollfd p = {.fd = c->fcgx.ipcFd, .events = POLLRDHUP};
+    struct pollfd p = {.fd = c->fcgx.ipcFd};
 
-    return poll(&p, 1, 0) > 0;
+    /* Closed on both sides; a client that has only finished sending still wants its answer. */
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 /* --- records ------------------------------------------------------------------------------ */

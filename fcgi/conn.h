@@ -34,8 +34,7 @@ void conn_init(struct conn *c);
 /* Parse the environment: c->fcgx.envp. */
 bool conn_open(struct conn *c, int fd) MUST_CHECK;
 /* Read the whole body into storage; anything beyond the limit is thrown away. */
-bool conn_read_body(struct conn *c, struct buf *storage,
-                    enum request_body_state *state) MUST_CHECK;
+bool conn_read_body(struct conn *c, struct buf *storage, enum request_body_state *state) MUST_CHECK;
 /* The peer has gone away while the request waited. */
 bool conn_is_gone(const struct conn *c);
 /* Send head and body as FastCGI records, and the end of the request. */

@@ -88,10 +88,10 @@ descriptor_trace_id(const char *traceparent, char out[TRACE_ID_LEN])
     const char *t = traceparent;
     unsigned char random[16] = {0};
 
-    if (t && strlen(t) >= LEN && strspn(t, hex) == 2 && strncmp(t, "ff", 2) != 0 &&
-        t[2] == '-' && t[PARENT_AT - 1] == '-' && t[FLAGS_AT - 1] == '-' &&
-        is_hex_id(t + TRACE_AT, 32) && is_hex_id(t + PARENT_AT, 16) &&
-        strspn(t + FLAGS_AT, hex) == 2 && (t[LEN] == '\0' || (t[LEN] == '-' && t[1] != '0'))) {
+    if (t && strlen(t) >= LEN && strspn(t, hex) == 2 && strncmp(t, "ff", 2) != 0 && t[2] == '-' &&
+        t[PARENT_AT - 1] == '-' && t[FLAGS_AT - 1] == '-' && is_hex_id(t + TRACE_AT, 32) &&
+        is_hex_id(t + PARENT_AT, 16) && strspn(t + FLAGS_AT, hex) == 2 &&
+        (t[LEN] == '\0' || (t[LEN] == '-' && t[1] != '0'))) {
         memcpy(out, t + TRACE_AT, TRACE_ID_LEN - 1);
         out[TRACE_ID_LEN - 1] = '\0';
         return;
@@ -165,7 +165,7 @@ make_tags(struct arena *arena, const json_t *execution, bool sandbox)
     json_t *tag;
     size_t i;
 
-    json_array_foreach(tags, i, tag)
+    json_array_foreach (tags, i, tag)
         present = present || strcmp(json_string_value(tag), "sandbox") == 0;
     if (sandbox && !present)
         json_array_append_new(tags, json_string("sandbox"));

@@ -39,7 +39,7 @@ struct run_draft {
     const char *source_kind, *source_ref, *environment, *scenario_ref;
     const char *callback_url, *callback_bearer;
     bool cancel_delegated;
-    const char *tags;       /* JSON texts */
+    const char *tags; /* JSON texts */
     const char *descriptor;
     const char *metadata;
     const char *event_data;

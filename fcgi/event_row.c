@@ -59,7 +59,7 @@ row_time(const struct db_result *r, int row, int col, struct buf *out)
     buf_char(out, '"');
 }
 
-/* What the reference called its own source before it was renamed. */
+/* Rows of older releases carry the former name of this source. */
 static const char *
 source_kind(const struct db_result *r, int row)
 {

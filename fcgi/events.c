@@ -17,11 +17,11 @@ enum { EVENTS_LIMIT_MAX = 10000 };
 
 // clang-format off
 const struct query_field run_events_query[] = {
-    [Q_AFTER_SEQ] = {"afterSeq", QUERY_INTEGER, QUERY_MAX_IS_COLUMN, .min = 0, .max = EVENT_SEQ_MAX},
-    [Q_LIMIT]     = {"limit", QUERY_INTEGER, QUERY_CLAMP, .min = 1, .max = EVENTS_LIMIT_MAX, .number = 200},
-    [Q_AFTER_TS]  = {"afterTs", QUERY_TIME},
-    [Q_BEFORE_TS] = {"beforeTs", QUERY_TIME},
-    [Q_TYPE]      = {"type", QUERY_NAMES, QUERY_EMPTY_IS_ABSENT},
+    [Q_AFTER_SEQ] = {.name = "afterSeq", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = EVENT_SEQ_MAX},
+    [Q_LIMIT]     = {.name = "limit", .type = QUERY_INTEGER, .flags = QUERY_CLAMP, .min = 1, .max = EVENTS_LIMIT_MAX, .number = 200},
+    [Q_AFTER_TS]  = {.name = "afterTs", .type = QUERY_TIME},
+    [Q_BEFORE_TS] = {.name = "beforeTs", .type = QUERY_TIME},
+    [Q_TYPE]      = {.name = "type", .type = QUERY_NAMES, .flags = QUERY_EMPTY_IS_ABSENT},
     {0},
 };
 // clang-format on
@@ -52,7 +52,7 @@ list_plain(struct request *rq, const char *run_id, struct err *err)
     db_arg_text(&a, run_id);
     db_arg_int(&a, rq->values[Q_AFTER_SEQ].number);
     db_arg_int(&a, rq->values[Q_LIMIT].number);
-    if (!request_query(rq, rq->read_db, SQL_RUN_EVENTS_PAGE, &a, &r, err))
+    if (!request_query(rq, rq->db, SQL_RUN_EVENTS_PAGE, &a, &r, err))
         return false;
     write_rows(r, run_id, reply_json(rq, 200));
     return true;
@@ -75,7 +75,7 @@ list_filtered(struct request *rq, const char *run_id, struct err *err)
     db_arg_text(&a, q[Q_AFTER_TS].text);
     db_arg_text(&a, q[Q_BEFORE_TS].text);
     db_arg_text(&a, q[Q_TYPE].text);
-    if (!request_query(rq, rq->read_db, SQL_RUN_EVENTS_FILTERED, &a, &r, err))
+    if (!request_query(rq, rq->db, SQL_RUN_EVENTS_FILTERED, &a, &r, err))
         return false;
     b = reply_json(rq, 200);
     buf_lit(b, "{\"data\":");

@@ -1,6 +1,8 @@
 /*
  * handlers.h - one function per route, each in the file of its noun.
  *
+ * Purpose    what the table of routes points at.
+ * Ownership  the request and its reply are the caller's.
  * Errors     false + *err: the error is the reply.
  * Threads    any, one request at a time.
  */

@@ -10,7 +10,7 @@ enum { Q_STRICT };
 
 /* Always 200, because clients take anything else for an exception; strict is for probes. */
 const struct query_field health_query[] = {
-    [Q_STRICT] = {"strict", QUERY_STRING},
+    [Q_STRICT] = {.name = "strict", .type = QUERY_STRING},
     {0},
 };
 

@@ -117,33 +117,39 @@ pause_ms(struct notify *n, int64_t ms)
         ;
 }
 
+/* What is pending, or at least a connection: it is how a schema that does not fit is noticed. */
+static bool
+work(struct notify *n, size_t count)
+{
+    struct err err = {0};
+    bool done = count ? send_batch(n, count, &err) : ensure_connected(n, &err);
+
+    if (!done && !n->away)
+        log_line(LOG_WARN, &(struct log_ctx){.err = &err}, "hints are not sent");
+    n->away = !done;
+    return done;
+}
+
 static void *
 notify_main(void *arg)
 {
     struct notify *n = arg;
-    struct err err = {0};
-    bool sent;
+    bool done = false;
 
-    n->away = !ensure_connected(n, &err);
-    if (n->away && err.code == ERR_DB)
-        log_line(LOG_WARN, &(struct log_ctx){.err = &err}, "the database is away");
     pthread_mutex_lock(&n->lock);
     while (!n->stopping || n->n > 0) {
         size_t count = n->n;
 
-        if (count == 0) {
+        if (count == 0 && done) {
             pthread_cond_wait(&n->changed, &n->lock);
             continue;
         }
         memcpy(n->batch, n->pending, count * sizeof n->batch[0]);
         n->n = 0;
         pthread_mutex_unlock(&n->lock);
-        sent = send_batch(n, count, &err);
-        if (!sent && !n->away)
-            log_line(LOG_WARN, &(struct log_ctx){.err = &err}, "hints are not sent");
-        n->away = !sent;
+        done = work(n, count);
         pthread_mutex_lock(&n->lock);
-        pause_ms(n, sent ? NOTIFY_PAUSE_MS : NOTIFY_RETRY_MS);
+        pause_ms(n, done ? NOTIFY_PAUSE_MS : NOTIFY_RETRY_MS);
     }
     pthread_mutex_unlock(&n->lock);
     return NULL;

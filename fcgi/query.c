@@ -156,8 +156,7 @@ take(struct arena *arena, const struct occurrences *o, const struct query_field 
             buf_printf(&values, "%s%s", i ? ", " : "", f->values[i]);
         }
         if (!known)
-            texts_add(t, "%s must be one of the following values: %s", f->name,
-                      buf_cstr(&values));
+            texts_add(t, "%s must be one of the following values: %s", f->name, buf_cstr(&values));
         v->text = o->items[0];
         break;
     }
@@ -202,7 +201,8 @@ query_parse(struct arena *arena, const char *query, const struct query_field *fi
         if (!*query)
             continue;
         find(arena, query, f->name, &o);
-        if (o.n == 0 || (f->flags & QUERY_EMPTY_IS_ABSENT && o.n == 1 && !*o.items[0] && !o.has_nul))
+        if (o.n == 0 ||
+            (f->flags & QUERY_EMPTY_IS_ABSENT && o.n == 1 && !*o.items[0] && !o.has_nul))
             continue;
         v->given = true;
         take(arena, &o, f, v, texts);

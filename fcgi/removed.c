@@ -7,10 +7,11 @@
 static bool
 removed(const char *what, struct err *err)
 {
-    return err_set(err, ERR_ENDPOINT_REMOVED,
-                   "POST /runs/:id/%s has been removed. Agents authenticate to the runtime directly "
-                   "via macp-sdk-python / macp-sdk-typescript. See " ONBOARDING,
-                   what);
+    return err_set(
+        err, ERR_ENDPOINT_REMOVED,
+        "POST /runs/:id/%s has been removed. Agents authenticate to the runtime directly "
+        "via macp-sdk-python / macp-sdk-typescript. See " ONBOARDING,
+        what);
 }
 
 bool

@@ -159,7 +159,8 @@ varies_by_origin(const struct config_list *origins)
     return origins->n > 0;
 }
 
-/* A header value from the client that is sent back must not be able to start a header of its own. */
+/* A header value from the client that is sent back must not be able to start a header of its own.
+ */
 static bool
 is_header_safe(const char *s)
 {

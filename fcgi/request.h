@@ -27,14 +27,17 @@ struct reply;
 struct route;
 
 enum {
-    REQUEST_BODY_MAX = 1 << 20,       /* JSON */
-    REQUEST_FORM_MAX = 100 << 10,     /* application/x-www-form-urlencoded */
-    REQUEST_PARAMS_MAX = 3,           /* parameters in a path template */
+    REQUEST_BODY_MAX = 1 << 20,   /* JSON */
+    REQUEST_FORM_MAX = 100 << 10, /* application/x-www-form-urlencoded */
+    REQUEST_PARAMS_MAX = 3,       /* parameters in a path template */
     /* Connecting, or one statement: without Postgres every request is answered within 2 s. Few
      * distinct values, because changing the limit of a connection is a statement of its own. */
     REQUEST_DB_FAST_MS = 1500,
     REQUEST_DB_SLOW_MS = 10000, /* statements of routes that may scan */
 };
+
+/* What audit rows say about whoever holds a key. */
+#define REQUEST_ACTOR_TYPE "service"
 
 enum http_method {
     HTTP_OTHER,

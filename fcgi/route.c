@@ -45,7 +45,7 @@ fit(const char *template, const struct segment *segments, int n)
 
         if (*template != '/')
             return -1;
-        template++;
+        template ++;
         len = strcspn(template, "/");
         score <<= 1;
         if (segments[i].n == 0)
@@ -67,7 +67,7 @@ take_params(struct request *rq, const char *template, const struct segment *segm
     int n = 0;
 
     for (int i = 0; *template; i++) {
-        template++;
+        template ++;
         if (*template == ':') {
             const struct segment *s = &segments[i];
             char *value = request_decode(rq->arena, s->p, s->n, false);

@@ -1,9 +1,9 @@
 /*
  * run_create.c - POST /runs and POST /runs/validate.
  *
- * A run is created by one statement: the run, its observer row (due at once), its first event and
- * its metrics are there together or not at all. A conflict (idempotency key, session id) inserts
- * nothing; reading then tells which row stands in the way.
+ * A run is created by one statement: the run, its observer row (due at once), its first event, its
+ * metrics and the audit row are there together or not at all. A conflict (idempotency key, session
+ * id) inserts nothing; reading then tells which row stands in the way.
  */
 #include <string.h>
 
@@ -78,6 +78,9 @@ insert_run(struct request *rq, const struct run_draft *d, struct db_result **out
     db_arg_int(&a, rq->app->config->session_poll_timeout_ms);
     db_arg_text(&a, clock_text(clock_wall_ms(), now));
     db_arg_text(&a, d->event_data);
+    db_arg_text(&a, rq->actor);
+    db_arg_text(&a, REQUEST_ACTOR_TYPE);
+    db_arg_text(&a, rq->request_id);
     return request_query(rq, rq->db, SQL_RUN_CREATE, &a, out, err);
 }
 
@@ -121,7 +124,7 @@ adopt(struct request *rq, const struct run_draft *d, int64_t run_key, struct db_
 }
 
 enum settle {
-    SETTLED,  /* replied, or *err set */
+    SETTLED, /* replied, or *err set */
     TRY_AGAIN,
 };
 
@@ -207,8 +210,7 @@ check_mode(struct report *report, const char *mode)
 
     if (!report->reachable || json_array_size(report->modes) == 0)
         return; /* a runtime that names none accepts all */
-    json_array_foreach(report->modes, i, supported)
-    {
+    json_array_foreach (report->modes, i, supported) {
         const char *name = jv_cstr(supported);
 
         if (name && strcmp(name, mode) == 0)

@@ -23,9 +23,9 @@ enum {
     Q_SEARCH,
 };
 
-static const char *const statuses[] = {"queued",    "starting",  "binding_session",
-                                       "running",   "suspended", "completed",
-                                       "failed",    "cancelled", NULL};
+static const char *const statuses[] = {"queued",  "starting",  "binding_session",
+                                       "running", "suspended", "completed",
+                                       "failed",  "cancelled", NULL};
 static const char *const sort_columns[] = {"createdAt", "updatedAt", NULL};
 static const char *const sort_orders[] = {"asc", "desc", NULL};
 
@@ -33,19 +33,19 @@ enum { COLUMN_MAX = 2147483647 };
 
 // clang-format off
 const struct query_field runs_list_query[] = {
-    [Q_STATUS]           = {"status", QUERY_ENUM, .values = statuses},
-    [Q_TAGS]             = {"tags", QUERY_TAGS},
-    [Q_CREATED_AFTER]    = {"createdAfter", QUERY_TIME, QUERY_EMPTY_IS_ABSENT},
-    [Q_CREATED_BEFORE]   = {"createdBefore", QUERY_TIME, QUERY_EMPTY_IS_ABSENT},
-    [Q_LIMIT]            = {"limit", QUERY_INTEGER, .min = 1, .max = 200, .number = 50},
-    [Q_OFFSET]           = {"offset", QUERY_INTEGER, QUERY_MAX_IS_COLUMN, .min = 0, .max = COLUMN_MAX},
-    [Q_SORT_BY]          = {"sortBy", QUERY_ENUM, .text = "createdAt", .values = sort_columns},
-    [Q_SORT_ORDER]       = {"sortOrder", QUERY_ENUM, .text = "desc", .values = sort_orders},
-    [Q_INCLUDE_SANDBOX]  = {"includeSandbox", QUERY_FLAG},
-    [Q_INCLUDE_ARCHIVED] = {"includeArchived", QUERY_FLAG},
-    [Q_ENVIRONMENT]      = {"environment", QUERY_STRING, QUERY_EMPTY_IS_ABSENT},
-    [Q_SCENARIO_REF]     = {"scenarioRef", QUERY_STRING, QUERY_EMPTY_IS_ABSENT},
-    [Q_SEARCH]           = {"search", QUERY_STRING, QUERY_EMPTY_IS_ABSENT},
+    [Q_STATUS]           = {.name = "status", .type = QUERY_ENUM, .values = statuses},
+    [Q_TAGS]             = {.name = "tags", .type = QUERY_TAGS},
+    [Q_CREATED_AFTER]    = {.name = "createdAfter", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
+    [Q_CREATED_BEFORE]   = {.name = "createdBefore", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
+    [Q_LIMIT]            = {.name = "limit", .type = QUERY_INTEGER, .min = 1, .max = 200, .number = 50},
+    [Q_OFFSET]           = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = COLUMN_MAX},
+    [Q_SORT_BY]          = {.name = "sortBy", .type = QUERY_ENUM, .text = "createdAt", .values = sort_columns},
+    [Q_SORT_ORDER]       = {.name = "sortOrder", .type = QUERY_ENUM, .text = "desc", .values = sort_orders},
+    [Q_INCLUDE_SANDBOX]  = {.name = "includeSandbox", .type = QUERY_FLAG},
+    [Q_INCLUDE_ARCHIVED] = {.name = "includeArchived", .type = QUERY_FLAG},
+    [Q_ENVIRONMENT]      = {.name = "environment", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
+    [Q_SCENARIO_REF]     = {.name = "scenarioRef", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
+    [Q_SEARCH]           = {.name = "search", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
     {0},
 };
 // clang-format on

@@ -11,6 +11,7 @@
 #include "fcgi/throttle.h"
 #include "fcgi/validate.h"
 #include "shared/clock.h"
+#include "shared/json.h"
 #include "shared/log.h"
 #include "shared/uuid.h"
 
@@ -24,7 +25,9 @@ static void
 take_request_id(struct request *rq)
 {
     const char *given = request_env(rq, "HTTP_X_REQUEST_ID");
-    bool fits = given && *given && strlen(given) <= REQUEST_ID_MAX;
+    /* It goes into headers, log lines and audit rows. */
+    bool fits =
+        given && *given && strlen(given) <= REQUEST_ID_MAX && jv_is_utf8(given, strlen(given));
     char *fresh;
 
     for (const char *p = given; fits && *p; p++)
@@ -106,8 +109,7 @@ validate(struct request *rq, bool *replied, struct err *err)
     const struct route *route = rq->route;
     AUTO_TEXTS texts = {0};
 
-    rq->values =
-        query_parse(rq->arena, rq->query, route->query ? route->query : no_fields, &texts);
+    rq->values = query_parse(rq->arena, rq->query, route->query ? route->query : no_fields, &texts);
     if (route->body) {
         if (!request_parse_body(rq, err))
             return false;

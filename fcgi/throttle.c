@@ -17,8 +17,8 @@ struct pair {
     int route;
     int64_t blocked_until_ms; /* 0: not blocked */
     int64_t last_ms;
-    int64_t newest;         /* number of the newest slot (time / slot length) */
-    uint32_t hits[SLOTS];   /* ring, by slot number */
+    int64_t newest;       /* number of the newest slot (time / slot length) */
+    uint32_t hits[SLOTS]; /* ring, by slot number */
 };
 
 struct shard {

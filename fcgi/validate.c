@@ -68,10 +68,10 @@ holds_nul(const json_t *v)
 
     if (json_is_string(v))
         return strlen(json_string_value(v)) != json_string_length(v);
-    json_array_foreach(v, i, child)
+    json_array_foreach (v, i, child)
         if (holds_nul(child))
             return true;
-    json_object_foreach((json_t *)v, key, child)
+    json_object_foreach ((json_t *)v, key, child)
         if (holds_nul(child))
             return true;
     return false;
@@ -92,13 +92,12 @@ field_find(const struct field *fields, const char *name)
 }
 
 static void
-refuse_unknown(const json_t *object, const char *path, const struct field *fields,
-               struct texts *t)
+refuse_unknown(const json_t *object, const char *path, const struct field *fields, struct texts *t)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)object, key, value)
+    json_object_foreach ((json_t *)object, key, value)
         if (!field_find(fields, key))
             texts_add(t, "%sproperty %s should not exist", path, key);
     for (; fields->name; fields++) {
@@ -113,8 +112,7 @@ refuse_unknown(const json_t *object, const char *path, const struct field *field
         }
         if (fields->type != FIELD_LIST)
             continue;
-        json_array_foreach(value, i, element)
-        {
+        json_array_foreach (value, i, element) {
             snprintf(below, sizeof below, "%s%s.%zu.", path, fields->name, i);
             refuse_unknown(element, below, fields->fields, t);
         }
@@ -133,8 +131,7 @@ check_text(const json_t *v, const char *path, const struct field *f, struct text
         return;
     }
     if (f->max && jv_text_chars(text) > f->max)
-        texts_add(t, "%s%s must be shorter than or equal to %zu characters", path, f->name,
-                  f->max);
+        texts_add(t, "%s%s must be shorter than or equal to %zu characters", path, f->name, f->max);
     if (holds_nul(v))
         texts_add(t, "%s%s must not contain null characters", path, f->name);
 }
@@ -178,15 +175,13 @@ check_list(const json_t *v, const char *path, const struct field *f, struct text
     json_t *element;
     size_t i, n = json_array_size(v);
 
-    json_array_foreach(v, i, element)
-    {
+    json_array_foreach (v, i, element) {
         if (json_is_object(element) || json_is_array(element)) {
             snprintf(below, sizeof below, "%s%s.%zu.", path, f->name, i);
             check_fields(element, below, f->fields, NULL, t);
         } else {
-            texts_add(t,
-                      "%s%s.each value in nested property %s must be either object or array", path,
-                      f->name, f->name);
+            texts_add(t, "%s%s.each value in nested property %s must be either object or array",
+                      path, f->name, f->name);
         }
     }
     if (!json_is_array(v) || n > f->max)
@@ -207,7 +202,7 @@ check_strings(const json_t *v, const char *path, const struct field *f, struct t
     json_t *element;
     size_t i;
 
-    json_array_foreach(v, i, element)
+    json_array_foreach (v, i, element)
         all = all && json_is_string(element);
     if (!json_is_array(v))
         texts_add(t, "%s%s must be an array", path, f->name);

@@ -55,9 +55,9 @@ struct query_field {
     const char *name; /* NULL ends a table */
     enum query_type type;
     unsigned flags;
-    int64_t min, max; /* max 0: none */
-    int64_t number;   /* default of an integer */
-    const char *text; /* default of a text */
+    int64_t min, max;          /* max 0: none */
+    int64_t number;            /* default of an integer */
+    const char *text;          /* default of a text */
     const char *const *values; /* NULL-terminated */
 };
 
@@ -94,7 +94,7 @@ struct field {
     const char *name; /* NULL ends a table */
     enum field_type type;
     unsigned flags;
-    size_t max; /* characters of a string, elements of a list; 0: none */
+    size_t max;                /* characters of a string, elements of a list; 0: none */
     const char *max_text;      /* for lists */
     const char *const *values; /* NULL-terminated */
     const struct field *fields;

@@ -42,8 +42,7 @@ struct workers {
 static int
 make_epoll(const struct workers *all)
 {
-    struct epoll_event incoming = {.events = EPOLLIN | EPOLLEXCLUSIVE,
-                                   .data.fd = all->listen_fd};
+    struct epoll_event incoming = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = all->listen_fd};
     struct epoll_event stop = {.events = EPOLLIN, .data.fd = all->stop_fd};
     int ep = epoll_create1(EPOLL_CLOEXEC);
 
@@ -140,9 +139,9 @@ workers_start(struct app *app, int listen_fd, int n)
 
         w->all = all;
         w->db = db_new(config->database_url, "macp-fcgi", REQUEST_DB_FAST_MS);
-        w->read_db = has_replica ? db_new(config->database_read_url, "macp-fcgi read",
-                                          REQUEST_DB_FAST_MS)
-                                 : w->db;
+        w->read_db = has_replica
+                         ? db_new(config->database_read_url, "macp-fcgi read", REQUEST_DB_FAST_MS)
+                         : w->db;
         if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
             BUG("cannot start a thread");
     }

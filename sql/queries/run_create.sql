@@ -4,7 +4,7 @@
 --         10 sourceRef text, 11 environment text, 12 scenarioRef text, 13 tags json,
 --         14 descriptor json, 15 metadata jsonb, 16 callbackUrl text, 17 callbackBearer text,
 --         18 cancelDelegated boolean, 19 pollTimeoutMs bigint, 20 eventTime timestamptz,
---         21 eventData jsonb
+--         21 eventData jsonb, 22 actor text, 23 actorType text, 24 requestId text
 -- result: the new run (id, session_id, status, trace_id); no row when its id, idempotency key or
 --         session is taken
 with created as (
@@ -33,6 +33,10 @@ with created as (
 ), metrics as (
     insert into run_metrics (run_key, event_count, first_event_at, last_event_at)
     select run_key, 1, $20::timestamptz, $20::timestamptz
+      from created
+), audit as (
+    insert into audit_log (id, actor, actor_type, action, resource, resource_id, request_id)
+    select gen_random_uuid(), $22::text, $23::text, 'run.created', 'run', id::text, $24::text
       from created
 )
 select id, session_id, status, trace_id

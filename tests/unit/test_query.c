@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-// after those: cmocka needs them
+
 #include <cmocka.h>
 
 #include "fcgi/handlers.h"
@@ -37,11 +37,12 @@ static const struct {
     {runs_list_query, "offset=-1", "\"offset must not be less than 0\""},
     {runs_list_query, "offset=x",
      "\"offset must not be less than 0\",\"offset must be an integer number\""},
-    {runs_list_query, "sortBy=id", "\"sortBy must be one of the following values: createdAt, updatedAt\""},
-    {runs_list_query, "sortOrder=ASC", "\"sortOrder must be one of the following values: asc, desc\""},
+    {runs_list_query, "sortBy=id",
+     "\"sortBy must be one of the following values: createdAt, updatedAt\""},
+    {runs_list_query, "sortOrder=ASC",
+     "\"sortOrder must be one of the following values: asc, desc\""},
     {runs_list_query, "createdAfter=", ""},
-    {runs_list_query, "createdAfter=2026",
-     "\"createdAfter must be a valid ISO 8601 date string\""},
+    {runs_list_query, "createdAfter=2026", "\"createdAfter must be a valid ISO 8601 date string\""},
     {runs_list_query, "createdBefore=2026-02-30",
      "\"createdBefore must be a valid ISO 8601 date string\""},
     {runs_list_query, "createdBefore=2026-02-28%2010:00", ""},
@@ -63,9 +64,8 @@ static const struct {
 };
 
 static void
-values_that_break_rules_give_their_texts(void **state)
+values_that_break_rules_give_their_texts(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts_of); i++) {
         struct arena arena = {0};
         AUTO_TEXTS texts = {0};
@@ -81,21 +81,25 @@ values_that_break_rules_give_their_texts(void **state)
 }
 
 static void
-numbers_convert_as_in_javascript(void **state)
+numbers_convert_as_in_javascript(void **state UNUSED)
 {
     static const struct {
         const char *query;
         int field;
         int64_t want;
     } numbers[] = {
-        {"", EVENTS_LIMIT, 200},           {"", EVENTS_AFTER, 0},
-        {"limit=%2010%20", EVENTS_LIMIT, 10}, {"limit=+10", EVENTS_LIMIT, 10},
-        {"limit=1e1", EVENTS_LIMIT, 10},   {"limit=0x10", EVENTS_LIMIT, 16},
-        {"limit=10.0", EVENTS_LIMIT, 10},  {"limit=99999", EVENTS_LIMIT, 10000},
-        {"afterSeq=", EVENTS_AFTER, 0},    {"afterSeq=12", EVENTS_AFTER, 12},
+        {"", EVENTS_LIMIT, 200},
+        {"", EVENTS_AFTER, 0},
+        {"limit=%2010%20", EVENTS_LIMIT, 10},
+        {"limit=+10", EVENTS_LIMIT, 10},
+        {"limit=1e1", EVENTS_LIMIT, 10},
+        {"limit=0x10", EVENTS_LIMIT, 16},
+        {"limit=10.0", EVENTS_LIMIT, 10},
+        {"limit=99999", EVENTS_LIMIT, 10000},
+        {"afterSeq=", EVENTS_AFTER, 0},
+        {"afterSeq=12", EVENTS_AFTER, 12},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         struct arena arena = {0};
         AUTO_TEXTS texts = {0};
@@ -109,7 +113,7 @@ numbers_convert_as_in_javascript(void **state)
 }
 
 static void
-texts_and_lists_convert(void **state)
+texts_and_lists_convert(void **state UNUSED)
 {
     static const struct {
         const struct query_field *fields;
@@ -135,7 +139,6 @@ texts_and_lists_convert(void **state)
          "2026-05-01T10:00:00.500Z"},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arena arena = {0};
         AUTO_TEXTS texts = {0};
@@ -150,7 +153,7 @@ texts_and_lists_convert(void **state)
 }
 
 static void
-only_the_literal_true_is_true(void **state)
+only_the_literal_true_is_true(void **state UNUSED)
 {
     static const struct {
         const char *query;
@@ -164,7 +167,6 @@ only_the_literal_true_is_true(void **state)
         {"includeSandbox=true&includeSandbox=true", false},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         struct arena arena = {0};
         AUTO_TEXTS texts = {0};
@@ -178,12 +180,11 @@ only_the_literal_true_is_true(void **state)
 
 /* An empty selection still selects the second shape of the event list. */
 static void
-a_given_value_is_known_as_given(void **state)
+a_given_value_is_known_as_given(void **state UNUSED)
 {
     struct arena arena = {0};
     AUTO_TEXTS texts = {0};
 
-    (void)state;
     assert_true(query_parse(&arena, "type=,", run_events_query, &texts)[EVENTS_TYPE].given);
     assert_false(query_parse(&arena, "type=", run_events_query, &texts)[EVENTS_TYPE].given);
     assert_int_equal(query_parse(&arena, "", runs_list_query, &texts)[RUNS_LIMIT].number, 50);

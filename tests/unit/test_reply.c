@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-// after those: cmocka needs them
+
 #include <cmocka.h>
 
 #include "fcgi/app.h"
@@ -52,9 +52,8 @@ static const struct {
 };
 
 static void
-errors_have_their_bodies(void **state)
+errors_have_their_bodies(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
         struct buf b = {0};
         struct err err;
@@ -96,7 +95,7 @@ fixture_fini(struct fixture *f)
 }
 
 static void
-cors_echoes_the_matching_origin(void **state)
+cors_echoes_the_matching_origin(void **state UNUSED)
 {
     static const char *one[] = {"http://a"}, *two[] = {"http://a", "http://b"}, *any[] = {"*"};
     static const struct {
@@ -104,37 +103,38 @@ cors_echoes_the_matching_origin(void **state)
         size_t n;
         const char *origin, *want;
     } cases[] = {
-        {one, 1, NULL, "Access-Control-Allow-Origin: http://a\r\n"
-                       "Access-Control-Allow-Credentials: true\r\n"},
-        {one, 1, "http://evil", "Access-Control-Allow-Origin: http://a\r\n"
-                                "Access-Control-Allow-Credentials: true\r\n"},
-        {two, 2, "http://b", "Access-Control-Allow-Origin: http://b\r\n"
-                             "Access-Control-Allow-Credentials: true\r\n"},
-        {two, 2, "http://evil", "Access-Control-Allow-Origin: http://a\r\n"
-                                "Access-Control-Allow-Credentials: true\r\n"},
+        {one, 1, NULL,
+         "Access-Control-Allow-Origin: http://a\r\n"
+         "Access-Control-Allow-Credentials: true\r\n"},
+        {one, 1, "http://evil",
+         "Access-Control-Allow-Origin: http://a\r\n"
+         "Access-Control-Allow-Credentials: true\r\n"},
+        {two, 2, "http://b",
+         "Access-Control-Allow-Origin: http://b\r\n"
+         "Access-Control-Allow-Credentials: true\r\n"},
+        {two, 2, "http://evil",
+         "Access-Control-Allow-Origin: http://a\r\n"
+         "Access-Control-Allow-Credentials: true\r\n"},
         {any, 1, "http://evil", "Access-Control-Allow-Origin: *\r\n"},
         {NULL, 0, "http://a", ""},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = {0};
 
-        reply_write_cors(&b, &(struct config_list){cases[i].n, cases[i].origins},
-                         cases[i].origin);
+        reply_write_cors(&b, &(struct config_list){cases[i].n, cases[i].origins}, cases[i].origin);
         assert_string_equal(buf_cstr(&b), cases[i].want);
         buf_fini(&b);
     }
 }
 
 static void
-json_replies_carry_the_common_headers(void **state)
+json_replies_carry_the_common_headers(void **state UNUSED)
 {
     static const char *origins[] = {"http://a"};
     char *const env[] = {(char[]){"REQUEST_METHOD=GET"}, (char[]){"REQUEST_URI=/nope?x=1"}, NULL};
     struct fixture f;
 
-    (void)state;
     fixture_init(&f, origins, 1, env);
     f.rq.request_id = "r-1";
     reply_header(&f.rq, "Location", "/x");
@@ -155,14 +155,13 @@ json_replies_carry_the_common_headers(void **state)
 }
 
 static void
-preflight_has_no_body_and_no_request_id(void **state)
+preflight_has_no_body_and_no_request_id(void **state UNUSED)
 {
     static const char *origins[] = {"http://a"};
     char *const env[] = {(char[]){"REQUEST_METHOD=OPTIONS"}, (char[]){"REQUEST_URI=/any"},
                          (char[]){"HTTP_ACCESS_CONTROL_REQUEST_HEADERS=x-a, x-b"}, NULL};
     struct fixture f;
 
-    (void)state;
     fixture_init(&f, origins, 1, env);
     reply_preflight(&f.rq);
     reply_write_head(&f.rq, &f.head);
@@ -178,13 +177,12 @@ preflight_has_no_body_and_no_request_id(void **state)
 }
 
 static void
-a_header_cannot_be_smuggled_through_the_preflight(void **state)
+a_header_cannot_be_smuggled_through_the_preflight(void **state UNUSED)
 {
     char *const env[] = {(char[]){"REQUEST_METHOD=OPTIONS"},
                          (char[]){"HTTP_ACCESS_CONTROL_REQUEST_HEADERS=a\r\nSet-Cookie: x"}, NULL};
     struct fixture f;
 
-    (void)state;
     fixture_init(&f, NULL, 0, env);
     reply_preflight(&f.rq);
     reply_write_head(&f.rq, &f.head);
@@ -193,12 +191,11 @@ a_header_cannot_be_smuggled_through_the_preflight(void **state)
 }
 
 static void
-validation_lists_all_texts(void **state)
+validation_lists_all_texts(void **state UNUSED)
 {
     char *const env[] = {(char[]){"REQUEST_METHOD=GET"}, NULL};
     struct fixture f;
 
-    (void)state;
     fixture_init(&f, NULL, 0, env);
     reply_validation(&f.rq, "\"a\",\"b\"");
     assert_string_equal(buf_cstr(&f.reply.body), "{\"message\":[\"a\",\"b\"],"

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-// after those: cmocka needs them
+
 #include <cmocka.h>
 
 #include "fcgi/request.h"
@@ -14,23 +14,34 @@
 #define FORM_TYPE "application/x-www-form-urlencoded"
 
 static void
-percent_escapes_decode(void **state)
+percent_escapes_decode(void **state UNUSED)
 {
     static const struct {
         const char *text;
         bool plus;
         const char *want; /* NULL: refused */
     } cases[] = {
-        {"", false, ""},         {"abc", false, "abc"},     {"a%20b", false, "a b"},
-        {"%41%4a%4A", false, "AJJ"}, {"a+b", false, "a+b"}, {"a+b", true, "a b"},
-        {"%2B", true, "+"},      {"%25zz", false, "%zz"},   {"%c3%bc", false, "\xc3\xbc"},
-        {"%2F", false, "/"},     {"%", false, NULL},        {"%4", false, NULL},
-        {"a%", false, NULL},     {"%g0", false, NULL},      {"%0g", false, NULL},
-        {"%00", false, NULL},    {"%ff", false, NULL},      {"%c3", false, NULL},
+        {"", false, ""},
+        {"abc", false, "abc"},
+        {"a%20b", false, "a b"},
+        {"%41%4a%4A", false, "AJJ"},
+        {"a+b", false, "a+b"},
+        {"a+b", true, "a b"},
+        {"%2B", true, "+"},
+        {"%25zz", false, "%zz"},
+        {"%c3%bc", false, "\xc3\xbc"},
+        {"%2F", false, "/"},
+        {"%", false, NULL},
+        {"%4", false, NULL},
+        {"a%", false, NULL},
+        {"%g0", false, NULL},
+        {"%0g", false, NULL},
+        {"%00", false, NULL},
+        {"%ff", false, NULL},
+        {"%c3", false, NULL},
         {"%ed%a0%80", false, NULL},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arena arena = {0};
         const char *got =
@@ -81,10 +92,9 @@ static bool
 parse(const char *type, const char *encoding, const char *body, size_t n, struct request *rq,
       struct arena *arena, struct err *err)
 {
-    char *env[] = {(char[]){"REQUEST_METHOD=POST"},
-                   type ? arena_printf(arena, "CONTENT_TYPE=%s", type) : NULL,
-                   encoding ? arena_printf(arena, "HTTP_CONTENT_ENCODING=%s", encoding) : NULL,
-                   NULL};
+    char *env[] = {
+        (char[]){"REQUEST_METHOD=POST"}, type ? arena_printf(arena, "CONTENT_TYPE=%s", type) : NULL,
+        encoding ? arena_printf(arena, "HTTP_CONTENT_ENCODING=%s", encoding) : NULL, NULL};
     char *copy = arena_strndup(arena, body, n);
     bool ok;
 
@@ -97,16 +107,15 @@ parse(const char *type, const char *encoding, const char *body, size_t n, struct
 }
 
 static void
-bodies_parse_by_their_type(void **state)
+bodies_parse_by_their_type(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct arena arena = {0};
         struct request rq;
         struct err err = {0};
         struct buf text = {0};
-        bool ok = parse(bodies[i].type, bodies[i].encoding, bodies[i].body,
-                        strlen(bodies[i].body), &rq, &arena, &err);
+        bool ok = parse(bodies[i].type, bodies[i].encoding, bodies[i].body, strlen(bodies[i].body),
+                        &rq, &arena, &err);
 
         if (ok != (bodies[i].code == ERR_NONE) || (!ok && err.code != bodies[i].code))
             fail_msg("%s: %s", bodies[i].body, ok ? "parsed" : err.msg);
@@ -121,14 +130,13 @@ bodies_parse_by_their_type(void **state)
 }
 
 static void
-bodies_beyond_their_limits_are_refused(void **state)
+bodies_beyond_their_limits_are_refused(void **state UNUSED)
 {
     struct arena arena = {0};
     struct request rq;
     struct err err;
     char *big = calloc(1, REQUEST_FORM_MAX + 1);
 
-    (void)state;
     memset(big, 'a', REQUEST_FORM_MAX + 1);
     assert_true(parse(FORM_TYPE, NULL, big, REQUEST_FORM_MAX, &rq, &arena, &err));
     request_fini(&rq);
@@ -148,14 +156,13 @@ bodies_beyond_their_limits_are_refused(void **state)
 }
 
 static void
-a_raw_nul_byte_is_no_json(void **state)
+a_raw_nul_byte_is_no_json(void **state UNUSED)
 {
     static const char body[] = "{\"a\":\"x\0y\"}";
     struct arena arena = {0};
     struct request rq;
     struct err err;
 
-    (void)state;
     assert_false(parse(JSON_TYPE, NULL, body, sizeof body - 1, &rq, &arena, &err));
     assert_int_equal(err.code, ERR_VALIDATION);
     request_fini(&rq);
@@ -164,14 +171,13 @@ a_raw_nul_byte_is_no_json(void **state)
 
 /* Validation must be able to name the field. */
 static void
-an_escaped_nul_survives_parsing(void **state)
+an_escaped_nul_survives_parsing(void **state UNUSED)
 {
     static const char body[] = "{\"a\":\"x\\u0000y\"}";
     struct arena arena = {0};
     struct request rq;
     struct err err;
 
-    (void)state;
     assert_true(parse(JSON_TYPE, NULL, body, sizeof body - 1, &rq, &arena, &err));
     assert_int_equal(json_string_length(json_object_get(rq.document, "a")), 3);
     request_fini(&rq);
@@ -179,14 +185,13 @@ an_escaped_nul_survives_parsing(void **state)
 }
 
 static void
-the_target_splits_at_its_first_question_mark(void **state)
+the_target_splits_at_its_first_question_mark(void **state UNUSED)
 {
     char *env[] = {(char[]){"REQUEST_METHOD=GET"}, (char[]){"REQUEST_URI=/a/b?c=d?e"},
                    (char[]){"REMOTE_ADDR=192.0.2.1"}, NULL};
     struct arena arena = {0};
     struct request rq;
 
-    (void)state;
     request_init(&rq, NULL, &arena, env);
     assert_string_equal(rq.path, "/a/b");
     assert_string_equal(rq.query, "c=d?e");

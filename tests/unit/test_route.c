@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-// after those: cmocka needs them
+
 #include <cmocka.h>
 
 #include "fcgi/handlers.h"
@@ -71,9 +71,8 @@ find(struct request *rq, struct arena *arena, const char *method, const char *ta
 }
 
 static void
-targets_find_their_routes(void **state)
+targets_find_their_routes(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct arena arena = {0};
         struct request rq;
@@ -91,7 +90,7 @@ targets_find_their_routes(void **state)
 }
 
 static void
-broken_escapes_are_named(void **state)
+broken_escapes_are_named(void **state UNUSED)
 {
     static const struct {
         const char *target, *message;
@@ -104,7 +103,6 @@ broken_escapes_are_named(void **state)
         {"/runs/a%00b", "Failed to decode param 'a%00b'"},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
         struct arena arena = {0};
         struct request rq;
@@ -118,9 +116,8 @@ broken_escapes_are_named(void **state)
 }
 
 static void
-the_table_is_complete(void **state)
+the_table_is_complete(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < routes_n; i++) {
         const struct route *r = &routes[i];
         int params = 0;

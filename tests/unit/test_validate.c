@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-// after those: cmocka needs them
+
 #include <cmocka.h>
 
 #include "fcgi/descriptor.h"
@@ -13,11 +13,11 @@
 #define RUNTIME "\"runtime\":{\"kind\":\"rust\"}"
 #define SESSION_BASE                                                                               \
     "\"modeName\":\"m\",\"modeVersion\":\"\",\"configurationVersion\":\"\",\"ttlMs\":1"
-#define SESSION "\"session\":{" SESSION_BASE ",\"participants\":[{\"id\":\"a\"}]}"
+#define SESSION               "\"session\":{" SESSION_BASE ",\"participants\":[{\"id\":\"a\"}]}"
 #define WITH_SESSION(members) "{\"mode\":\"live\"," RUNTIME ",\"session\":{" members "}}"
-#define WITH_PARTICIPANTS(p) WITH_SESSION(SESSION_BASE ",\"participants\":" p)
-#define WITH_EXECUTION(e)    "{\"mode\":\"live\"," RUNTIME "," SESSION ",\"execution\":" e "}"
-#define NESTED               "must be either object or array"
+#define WITH_PARTICIPANTS(p)  WITH_SESSION(SESSION_BASE ",\"participants\":" p)
+#define WITH_EXECUTION(e)     "{\"mode\":\"live\"," RUNTIME "," SESSION ",\"execution\":" e "}"
+#define NESTED                "must be either object or array"
 
 static const struct {
     const char *what, *body, *texts;
@@ -42,8 +42,8 @@ static const struct {
     {"kind empty", "{\"mode\":\"live\",\"runtime\":{\"kind\":\"\"}," SESSION "}", ""},
     {"version type", "{\"mode\":\"live\",\"runtime\":{\"kind\":\"k\",\"version\":1}," SESSION "}",
      "\"runtime.version must be a string\""},
-    {"version null", "{\"mode\":\"live\",\"runtime\":{\"kind\":\"k\",\"version\":null}," SESSION "}",
-     ""},
+    {"version null",
+     "{\"mode\":\"live\",\"runtime\":{\"kind\":\"k\",\"version\":null}," SESSION "}", ""},
     {"session empty", WITH_SESSION(""),
      "\"session.modeName should not be empty\",\"session.modeName must be a string\","
      "\"session.modeVersion must be a string\",\"session.configurationVersion must be a string\","
@@ -51,32 +51,41 @@ static const struct {
      "\"session.Maximum 1000 participants per session\","
      "\"session.participants must contain at least 1 elements\","
      "\"session.participants must be an array\""},
-    {"blank mode name", WITH_SESSION("\"modeName\":\" \",\"modeVersion\":\"\","
-                                     "\"configurationVersion\":\"\",\"ttlMs\":1,"
-                                     "\"participants\":[{\"id\":\"a\"}]"), ""},
-    {"empty mode name", WITH_SESSION("\"modeName\":\"\",\"modeVersion\":\"\","
-                                     "\"configurationVersion\":\"\",\"ttlMs\":1,"
-                                     "\"participants\":[{\"id\":\"a\"}]"),
+    {"blank mode name",
+     WITH_SESSION("\"modeName\":\" \",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":1,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
+     ""},
+    {"empty mode name",
+     WITH_SESSION("\"modeName\":\"\",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":1,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
      "\"session.modeName should not be empty\""},
-    {"number as mode name", WITH_SESSION("\"modeName\":5,\"modeVersion\":\"\","
-                                         "\"configurationVersion\":\"\",\"ttlMs\":1,"
-                                         "\"participants\":[{\"id\":\"a\"}]"),
+    {"number as mode name",
+     WITH_SESSION("\"modeName\":5,\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":1,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
      "\"session.modeName must be a string\""},
-    {"ttl text", WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
-                              "\"configurationVersion\":\"\",\"ttlMs\":\"5\","
-                              "\"participants\":[{\"id\":\"a\"}]"),
+    {"ttl text",
+     WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":\"5\","
+                  "\"participants\":[{\"id\":\"a\"}]"),
      "\"session.ttlMs must be a positive number\",\"session.ttlMs must be an integer number\""},
-    {"ttl zero", WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
-                              "\"configurationVersion\":\"\",\"ttlMs\":0,"
-                              "\"participants\":[{\"id\":\"a\"}]"),
+    {"ttl zero",
+     WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":0,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
      "\"session.ttlMs must be a positive number\""},
-    {"ttl fraction", WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
-                                  "\"configurationVersion\":\"\",\"ttlMs\":1.5,"
-                                  "\"participants\":[{\"id\":\"a\"}]"),
+    {"ttl fraction",
+     WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":1.5,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
      "\"session.ttlMs must be an integer number\""},
-    {"ttl exponent", WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
-                                  "\"configurationVersion\":\"\",\"ttlMs\":1e3,"
-                                  "\"participants\":[{\"id\":\"a\"}]"), ""},
+    {"ttl exponent",
+     WITH_SESSION("\"modeName\":\"m\",\"modeVersion\":\"\","
+                  "\"configurationVersion\":\"\",\"ttlMs\":1e3,"
+                  "\"participants\":[{\"id\":\"a\"}]"),
+     ""},
     {"no participants", WITH_PARTICIPANTS("[]"),
      "\"session.participants must contain at least 1 elements\""},
     {"participants null", WITH_PARTICIPANTS("null"),
@@ -92,11 +101,14 @@ static const struct {
      "\"session.participants.1.id must be a string\","
      "\"session.participants.2.id should not be empty\","
      "\"session.participants.3.id must be a string\""},
-    {"metadata array", WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
-                                                 "\"metadata\":[]"),
+    {"metadata array",
+     WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
+                               "\"metadata\":[]"),
      "\"session.metadata must be an object\""},
-    {"anything in metadata", WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
-                                                       "\"metadata\":{\"x\":{\"y\":[1]}}"), ""},
+    {"anything in metadata",
+     WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
+                               "\"metadata\":{\"x\":{\"y\":[1]}}"),
+     ""},
     {"execution text", WITH_EXECUTION("\"x\""), "\"nested property execution " NESTED "\""},
     {"execution null", WITH_EXECUTION("null"), ""},
     {"key type", WITH_EXECUTION("{\"idempotencyKey\":1}"),
@@ -111,7 +123,8 @@ static const struct {
      "\"execution.requester.actorId must be a string\","
      "\"execution.requester.actorType must be one of the following values: user, service, "
      "system\""},
-    {"unknown first, all levels", "{\"kickoff\":1,\"mode\":\"x\",\"runtime\":{\"kind\":\"k\",\"a\":1},"
+    {"unknown first, all levels",
+     "{\"kickoff\":1,\"mode\":\"x\",\"runtime\":{\"kind\":\"k\",\"a\":1},"
      "\"session\":{" SESSION_BASE ",\"context\":1,\"participants\":[{\"id\":\"a\",\"role\":1}]},"
      "\"execution\":{\"requester\":{\"b\":1}}}",
      "\"property kickoff should not exist\",\"runtime.property a should not exist\","
@@ -123,8 +136,9 @@ static const struct {
      "\"execution.idempotencyKey must not contain null characters\""},
     {"NUL in tags", WITH_EXECUTION("{\"tags\":[\"\\u0000\"]}"),
      "\"execution.tags must not contain null characters\""},
-    {"NUL deep in metadata", WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
-                                                       "\"metadata\":{\"x\":[{\"y\":\"\\u0000\"}]}"),
+    {"NUL deep in metadata",
+     WITH_SESSION(SESSION_BASE ",\"participants\":[{\"id\":\"a\"}],"
+                               "\"metadata\":{\"x\":[{\"y\":\"\\u0000\"}]}"),
      "\"session.metadata must not contain null characters\""},
 };
 
@@ -140,23 +154,21 @@ parse(const char *body)
 }
 
 static void
-bodies_give_their_texts(void **state)
+bodies_give_their_texts(void **state UNUSED)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         json_t *v = parse(cases[i].body);
         AUTO_TEXTS texts = {0};
 
         body_validate(v, &descriptor_schema, &texts);
         if (strcmp(buf_cstr(&texts.json), cases[i].texts) != 0)
-            fail_msg("%s:\n got %s\nwant %s", cases[i].what, buf_cstr(&texts.json),
-                     cases[i].texts);
+            fail_msg("%s:\n got %s\nwant %s", cases[i].what, buf_cstr(&texts.json), cases[i].texts);
         json_decref(v);
     }
 }
 
 static void
-strings_are_limited_in_characters(void **state)
+strings_are_limited_in_characters(void **state UNUSED)
 {
     static const struct {
         const char *format, *name;
@@ -171,7 +183,6 @@ strings_are_limited_in_characters(void **state)
          "session.policyVersion", 128},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         for (int over = 0; over <= 1; over++) {
             char text[3 * 256 + 1] = "", want[256] = "";
@@ -184,9 +195,8 @@ strings_are_limited_in_characters(void **state)
             for (int n = 0; n < limits[i].max + over; n++)
                 memcpy(text + 3 * n, "\xe2\x9c\x93", 4);
             if (over)
-                snprintf(want, sizeof want,
-                         "\"%s must be shorter than or equal to %d characters\"", limits[i].name,
-                         limits[i].max);
+                snprintf(want, sizeof want, "\"%s must be shorter than or equal to %d characters\"",
+                         limits[i].name, limits[i].max);
             buf_add(&body, limits[i].format, (size_t)(mark - limits[i].format));
             buf_str(&body, text);
             buf_str(&body, mark + 2);
@@ -199,9 +209,8 @@ strings_are_limited_in_characters(void **state)
 }
 
 static void
-a_thousand_participants_are_the_limit(void **state)
+a_thousand_participants_are_the_limit(void **state UNUSED)
 {
-    (void)state;
     for (int n = 1000; n <= 1001; n++) {
         json_t *v = parse(WITH_PARTICIPANTS("[]"));
         json_t *list = json_object_get(json_object_get(v, "session"), "participants");
@@ -217,13 +226,12 @@ a_thousand_participants_are_the_limit(void **state)
 }
 
 static void
-texts_are_bounded_for_hostile_bodies(void **state)
+texts_are_bounded_for_hostile_bodies(void **state UNUSED)
 {
     json_t *v = json_object();
     AUTO_TEXTS texts = {0};
     char name[16];
 
-    (void)state;
     for (int i = 0; i < 5000; i++) {
         snprintf(name, sizeof name, "x%d", i);
         json_object_set_new(v, name, json_true());
@@ -234,12 +242,11 @@ texts_are_bounded_for_hostile_bodies(void **state)
 }
 
 static void
-validate_reports_a_missing_session_itself(void **state)
+validate_reports_a_missing_session_itself(void **state UNUSED)
 {
     json_t *v = parse("{\"mode\":\"live\"," RUNTIME "}");
     AUTO_TEXTS texts = {0};
 
-    (void)state;
     body_validate(v, &descriptor_validate_schema, &texts);
     assert_int_equal(texts.n, 0);
     body_validate(v, &descriptor_schema, &texts);
