@@ -39,7 +39,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
 LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
 LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
 LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 $(LIBS_SHARED)
-LIBS_TEST   := -lcmocka -lcurl
+LIBS_TEST   := -lcmocka
 
 # --- sources ---------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
     libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libssl-dev uthash-dev \
-    libcmocka-dev libcurl4-openssl-dev postgresql-15 lighttpd clang clang-format \
+    libcmocka-dev postgresql-15 lighttpd clang clang-format \
     libclang-rt-14-dev python3 python3-venv curl jq perl
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's
 # own cluster is not made.

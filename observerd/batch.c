@@ -43,6 +43,8 @@ static const struct {
                     8,
                     {COLUMN_INT8, COLUMN_TEXT, COLUMN_INT4, COLUMN_INT8, COLUMN_INT8,
                      COLUMN_TIMESTAMPTZ, COLUMN_TIMESTAMPTZ, COLUMN_TEXT}},
+    /* run_key, ambient_key: of envelopes that are events now */
+    [BATCH_AMBIENT] = {SQL_BATCH_AMBIENT, 2, {COLUMN_INT8, COLUMN_INT8}},
     /* run_key, status, transitions, started_at, ended_at, error_message, failure_reason,
      * outcome_positive, metadata */
     [BATCH_RUNS] = {SQL_BATCH_RUNS,
@@ -77,6 +79,50 @@ static const struct {
 
 _Static_assert(PROJECTION__COUNT == 11, "one column per section above");
 
+/* The columns of fact tables are those that facts.c fills, behind the run key. */
+static const enum sql_id fact_statements[FACT__COUNT] = {
+    [FACT_DECISION] = SQL_BATCH_FACT_DECISIONS,
+    [FACT_VOTE] = SQL_BATCH_FACT_VOTES,
+    [FACT_SIGNAL] = SQL_BATCH_FACT_SIGNALS,
+    [FACT_ACKNOWLEDGEMENT] = SQL_BATCH_FACT_ACKNOWLEDGEMENTS,
+    [FACT_LLM_CALL] = SQL_BATCH_FACT_LLM_CALLS,
+    [FACT_PARTICIPANT] = SQL_BATCH_FACT_PARTICIPANTS,
+};
+
+static const enum column_type fact_column_types[] = {
+    [FACT_INT4] = COLUMN_INT4,     [FACT_INT8] = COLUMN_INT8,        [FACT_BOOL] = COLUMN_BOOL,
+    [FACT_DOUBLE] = COLUMN_FLOAT8, [FACT_TIME] = COLUMN_TIMESTAMPTZ, [FACT_TEXT] = COLUMN_TEXT,
+    [FACT_KEY] = COLUMN_TEXT,
+};
+
+static bool
+is_fact(enum batch_table t)
+{
+    return t >= BATCH_FACTS && t <= BATCH_FACTS_LAST;
+}
+
+static enum sql_id
+statement_of(enum batch_table t)
+{
+    return is_fact(t) ? fact_statements[t - BATCH_FACTS] : layouts[t].statement;
+}
+
+static void
+init_table(struct rows *rows, enum batch_table t)
+{
+    enum column_type columns[1 + FACTS_MAX_COLUMNS] = {COLUMN_INT8};
+    const struct fact_layout *layout;
+
+    if (!is_fact(t)) {
+        rows_init(rows, layouts[t].columns, layouts[t].n_columns);
+        return;
+    }
+    layout = &fact_layouts[t - BATCH_FACTS];
+    for (int i = 0; i < layout->n; i++)
+        columns[1 + i] = fact_column_types[layout->columns[i].type];
+    rows_init(rows, columns, 1 + layout->n);
+}
+
 /* Tables that are filled from the runs' entries when the batch is sent. */
 static bool
 is_latest_value(enum batch_table t)
@@ -89,7 +135,7 @@ batch_init(struct batch *b)
 {
     *b = (struct batch){0};
     for (int t = 0; t < BATCH_TABLE__COUNT; t++)
-        rows_init(&b->tables[t], layouts[t].columns, layouts[t].n_columns);
+        init_table(&b->tables[t], (enum batch_table)t);
 }
 
 static void
@@ -177,18 +223,59 @@ batch_projection_start(struct batch_run *r, int64_t version)
 }
 
 void
+batch_add_fact(struct batch *b, int64_t run_key, const struct fact *f)
+{
+    struct rows *t = &b->tables[BATCH_FACTS + (int)f->table];
+    const struct fact_layout *layout = &fact_layouts[f->table];
+
+    rows_int8(t, run_key);
+    for (int i = 0; i < layout->n; i++) {
+        const struct fact_value *v = &f->values[i];
+
+        if (v->null) {
+            rows_null(t);
+            continue;
+        }
+        switch (layout->columns[i].type) {
+        case FACT_INT4:
+            rows_int4(t, v->integer);
+            break;
+        case FACT_INT8:
+            rows_int8(t, v->integer);
+            break;
+        case FACT_BOOL:
+            rows_bool(t, v->truth);
+            break;
+        case FACT_DOUBLE:
+            rows_float8(t, v->number);
+            break;
+        case FACT_TIME:
+            rows_time(t, v->integer);
+            break;
+        case FACT_TEXT:
+        case FACT_KEY:
+            rows_bytes_value(t, v->text.p, v->text.n);
+            break;
+        }
+    }
+}
+
+void
 batch_drop_run(struct batch *b, int64_t run_key)
 {
+    size_t found = b->n_runs;
+
+    for (size_t i = 0; i < b->n_runs && found == b->n_runs; i++)
+        if (b->runs[i].run_key == run_key)
+            found = i;
+    if (found == b->n_runs)
+        return;
     for (int t = 0; t < BATCH_TABLE__COUNT; t++)
         if (!is_latest_value((enum batch_table)t))
             rows_drop_run(&b->tables[t], run_key);
-    for (size_t i = 0; i < b->n_runs; i++)
-        if (b->runs[i].run_key == run_key) {
-            run_clear(&b->runs[i]);
-            b->runs[i] = (struct batch_run){0};
-            b->n_dropped++;
-            break;
-        }
+    run_clear(&b->runs[found]);
+    b->runs[found] = (struct batch_run){0};
+    b->n_dropped++;
 }
 
 void
@@ -359,9 +446,26 @@ batch_store(struct batch *b, struct db *db, struct err *err)
             continue;
         db_args_init(&args[t]);
         rows_args(&b->tables[t], &args[t]);
-        db_pipeline_add(db, layouts[t].statement, &args[t]);
+        db_pipeline_add(db, statement_of((enum batch_table)t), &args[t]);
     }
     return db_pipeline_commit(db, NULL, 0, err);
+}
+
+bool
+batch_store_locked(struct batch *b, struct db *db, struct err *err)
+{
+    fill_latest_values(b);
+    for (int t = BATCH_GUARD + 1; t < BATCH_TABLE__COUNT; t++) {
+        struct db_args args;
+
+        if (!b->tables[t].n)
+            continue;
+        db_args_init(&args);
+        rows_args(&b->tables[t], &args);
+        if (!db_run(db, statement_of((enum batch_table)t), &args, NULL, err))
+            return false;
+    }
+    return true;
 }
 
 int

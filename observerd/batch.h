@@ -1,8 +1,8 @@
 /*
  * batch.h - what one transaction will write, for many runs.
  *
- * Purpose    rows that are only ever added (raw and canonical events, artifacts, gaps) go straight
- *            into columns; what only the latest value matters of (cursor, status, metrics,
+ * Purpose    rows that are only ever added (raw and canonical events, facts, artifacts, gaps) go
+ *            straight into columns; what only the latest value matters of (cursor, status, metrics,
  *            projection) is kept once per run.
  * Ownership  struct batch is the writer's; texts are copied in. Entries are valid until the next
  *            batch_run_entry or reset.
@@ -20,6 +20,7 @@
 
 #include "observerd/column.h"
 #include "shared/db.h"
+#include "shared/facts.h"
 #include "shared/metrics.h"
 #include "shared/projection.h"
 #include "shared/run.h"
@@ -33,6 +34,9 @@ enum batch_table {
     BATCH_BOUND,
     BATCH_ARTIFACTS,
     BATCH_GAPS,
+    BATCH_FACTS, /* one per enum fact_table, in its order; acknowledgements follow their signals */
+    BATCH_FACTS_LAST = BATCH_FACTS + FACT__COUNT - 1,
+    BATCH_AMBIENT,
     BATCH_RUNS,
     BATCH_OBSERVERS,
     BATCH_SESSIONS,
@@ -102,6 +106,9 @@ struct batch_run *batch_run_entry(struct batch *b, uint64_t *serial, size_t *ind
 /* The projection to store, sections empty, ready to be written. */
 struct batch_projection *batch_projection_start(struct batch_run *r, int64_t version);
 
+/* One row of a fact table. */
+void batch_add_fact(struct batch *b, int64_t run_key, const struct fact *f);
+
 /* Take everything of a run out again. */
 void batch_drop_run(struct batch *b, int64_t run_key);
 /* Move everything of the first run into an empty batch: to find the one that Postgres refuses. */
@@ -109,6 +116,12 @@ void batch_split_first(struct batch *b, struct batch *out);
 
 /* One pipeline, one transaction. */
 bool batch_store(struct batch *b, struct db *db, struct err *err) MUST_CHECK;
+
+/*
+ * The same rows without the guard, in a transaction that the caller has open and whose runs it has
+ * locked; the batch is as good as sent and only fit for batch_reset.
+ */
+bool batch_store_locked(struct batch *b, struct db *db, struct err *err) MUST_CHECK;
 
 /*
  * Ask Postgres about each canonical row of a batch it refused; replace the data of those it cannot

@@ -51,7 +51,7 @@ manifest_answered(void *ctx, const struct rt_status *status, const ProtobufCMess
 {
     const Macp__V1__GetManifestResponse *answer = (const void *)reply;
 
-    report(ctx, "manifest", status, answer ? &answer->manifest->base : NULL);
+    report(ctx, "manifest", status, answer && answer->manifest ? &answer->manifest->base : NULL);
 }
 
 static void

@@ -27,6 +27,7 @@ claim_new(const struct config *cfg, struct db *db)
 void
 claim_free(struct claim *c)
 {
+    free(c->releases);
     free(c);
 }
 
@@ -46,6 +47,10 @@ claim_heartbeat(struct claim *c, struct err *err)
         wanted += c->shards[i]->counts.streams_wanted;
         open += c->shards[i]->counts.streams_open;
     }
+    /* With a configured id: a process that died here must not look alive through us. */
+    if (!c->joined && !claim_leave(c, err))
+        return false;
+    c->joined = true;
     config_write_json(&effective, c->cfg);
     config_hash(c->cfg, hash);
     db_args_init(&args);
@@ -221,6 +226,7 @@ fold_tail(struct load *l, const struct db_result *rows)
         event_set_subject(&e, db_text(rows, row, 4), db_text(rows, row, 5));
         e.trace_id = text_or_null(rows, row, 6);
         e.span_id = text_or_null(rows, row, 7);
+        e.source_kind = text_or_null(rows, row, 10);
         if (e.type == EVENT_PARTICIPANT_SEEN && e.subject_id)
             jv_put(seed->known, e.subject_id, json_true());
         if (e.seq <= version)
@@ -228,7 +234,7 @@ fold_tail(struct load *l, const struct db_result *rows)
         e.data = json_loads(db_text(rows, row, 9), JSON_DECODE_INT_AS_REAL, &error);
         if (!e.data)
             e.data = json_object();
-        projection_fold(seed->projection, &e);
+        facts_fold(&seed->facts, seed->projection, &e, NULL, NULL);
         json_decref(e.data);
     }
 }
@@ -258,6 +264,27 @@ free_load(struct load *l)
         free(l->seeds[i]);
     }
     l->n = 0;
+}
+
+/* As of the stored projection; a run that is folded anew has no use for them. */
+static void
+load_participants(struct load *l, const struct db_result *rows)
+{
+    for (int row = 0; row < db_rows(rows); row++) {
+        struct fact_participant_row who = {
+            .id = db_text(rows, row, 1),
+            .declared = db_bool(rows, row, 2),
+            .status = db_text(rows, row, 3),
+            .messages = db_int(rows, row, 4),
+            .first_seen_ms = db_int(rows, row, 5),
+            .last_active_ms = db_int(rows, row, 6),
+        };
+        int64_t version = 0;
+        struct run_seed *seed = find_seed(l, db_int(rows, row, 0), &version);
+
+        if (seed && version)
+            facts_load_participant(&seed->facts, seed->projection, &who);
+    }
 }
 
 /* Three parallel arrays about the loaded runs, as text. */
@@ -299,7 +326,7 @@ query_runs(struct claim *c, const struct load *l, enum sql_id id, bool epochs,
 static bool
 load_runs(struct claim *c, struct load *l, struct err *err)
 {
-    AUTO_DB_RESULT *rows = NULL, *tail = NULL, *envelopes = NULL;
+    AUTO_DB_RESULT *rows = NULL, *tail = NULL, *envelopes = NULL, *participants = NULL;
     AUTO_BUF keys = {0};
     struct db_args args;
     bool observed = false;
@@ -321,6 +348,10 @@ load_runs(struct claim *c, struct load *l, struct err *err)
         observed = observed || l->seeds[l->n]->seq > 1;
         l->n++;
     }
+    if (observed && !db_run(c->db, SQL_RUN_PARTICIPANTS, &args, &participants, err))
+        return false;
+    if (observed)
+        load_participants(l, participants);
     if (!query_runs(c, l, SQL_RUN_TAIL, false, &tail, err))
         return false;
     fold_tail(l, tail);
@@ -358,17 +389,26 @@ hand_over(struct claim *c, struct load *l)
     for (size_t i = 0; i < l->n; i++) {
         struct run_seed *seed = l->seeds[i];
         struct shard *shard = c->shards[(uint64_t)seed->run_key % c->n_shards];
-        struct err err;
 
+        shard->counts.runs++; /* held from here on: the inbox must not hide it from room() */
         if (shard_post(shard, &seed->mail))
             continue;
+        shard->counts.runs--;
         log_error("a shard's inbox is full, a run is let go");
-        if (!claim_release(c, seed->run_key, seed->fence, &err))
-            log_err(LOG_WARN, &err, "cannot let a run go");
+        claim_release(c, seed->run_key, seed->fence);
         run_seed_free(seed);
         free(seed);
     }
     l->n = 0;
+}
+
+static void
+owe(struct claim *c, const struct db_result *rows)
+{
+    for (int row = 0; row < db_rows(rows) && c->n_owed < CLAIM_LIMIT; row++) {
+        c->owed[c->n_owed].run_key = db_int(rows, row, 0);
+        c->owed[c->n_owed++].fence = db_int(rows, row, 1);
+    }
 }
 
 static bool
@@ -381,13 +421,70 @@ take(struct claim *c, int64_t limit, struct err *err)
     db_arg_text(&args, c->instance_id);
     db_arg_int(&args, limit);
     db_arg_bool(&args, !c->cfg->run_recovery_enabled);
-    if (!db_run(c->db, SQL_RUN_CLAIM, &args, &rows, err))
+    if (!db_run(c->db, SQL_RUN_CLAIM, &args, &rows, err)) {
+        c->doubt = true;
+        c->doubt_after = 0;
         return false;
-    for (int row = 0; row < db_rows(rows) && c->n_owed < CLAIM_LIMIT; row++) {
-        c->owed[c->n_owed].run_key = db_int(rows, row, 0);
-        c->owed[c->n_owed++].fence = db_int(rows, row, 1);
+    }
+    owe(c, rows);
+    return true;
+}
+
+/*
+ * The answer to a claim was lost: the rows may say that runs are ours which nobody here knows of,
+ * and others leave them to us. All that are ours are handed over; shards know what they hold.
+ */
+static bool
+settle_doubt(struct claim *c, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL;
+    struct db_args args;
+
+    db_args_init(&args);
+    db_arg_text(&args, c->instance_id);
+    db_arg_int(&args, c->doubt_after);
+    db_arg_int(&args, CLAIM_LIMIT);
+    if (!db_run(c->db, SQL_RUN_OWNED, &args, &rows, err))
+        return false;
+    owe(c, rows);
+    if (c->n_owed < CLAIM_LIMIT)
+        c->doubt = false;
+    else
+        c->doubt_after = c->owed[c->n_owed - 1].run_key;
+    return true;
+}
+
+static bool
+send_releases(struct claim *c, struct err *err)
+{
+    while (c->n_releases) {
+        const struct run_fence *r = &c->releases[c->n_releases - 1];
+        struct db_args args;
+
+        db_args_init(&args);
+        db_arg_int(&args, r->run_key);
+        db_arg_int(&args, r->fence);
+        db_arg_text(&args, c->instance_id);
+        if (!db_run(c->db, SQL_RUN_RELEASE, &args, NULL, err))
+            return false;
+        c->n_releases--;
     }
     return true;
+}
+
+/*
+ * Postgres refuses to load the owed runs: one of them cannot be read, and must not keep the others
+ * waiting. The last one is let go and comes again; one that fails alone stays ours, unobserved.
+ */
+static void
+set_aside(struct claim *c, const struct err *cause)
+{
+    c->n_owed--;
+    if (c->n_owed > 0)
+        claim_release(c, c->owed[c->n_owed].run_key, c->owed[c->n_owed].fence);
+    else
+        log_err(LOG_ERROR, cause, "run %lld cannot be loaded, it is not observed",
+                (long long)c->owed[0].run_key);
 }
 
 bool
@@ -396,37 +493,45 @@ claim_due(struct claim *c, struct err *err)
     for (;;) {
         struct load load = {.n = 0};
         int64_t limit = room(c);
+        bool settling;
         size_t taken;
 
         limit = limit < CLAIM_LIMIT ? limit : CLAIM_LIMIT;
-        if (!c->n_owed && (limit == 0 || c->draining))
+        /* Who may count as dead claims nothing: it would take its own runs from itself. */
+        if (clock_mono_ms() >= c->alive_until_ms)
             return true;
-        if (!c->n_owed && !take(c, limit, err))
+        if (!send_releases(c, err))
+            return false;
+        settling = c->doubt && !c->n_owed;
+        if (settling && !settle_doubt(c, err))
+            return false;
+        if (!c->n_owed && !settling && (limit == 0 || c->draining))
+            return true;
+        if (!c->n_owed && !settling && !take(c, limit, err))
             return false;
         taken = c->n_owed;
-        if (taken == 0)
-            return true;
-        if (!load_runs(c, &load, err)) {
+        if (taken && !load_runs(c, &load, err)) {
             free_load(&load);
-            return false; /* they are ours, and loaded when Postgres answers again */
+            if (err->code != ERR_SQL)
+                return false; /* they are ours, and loaded when Postgres answers again */
+            set_aside(c, err);
+            continue;
         }
         c->n_owed = 0;
         hand_over(c, &load);
-        if ((int64_t)taken < limit)
+        if (!settling && (int64_t)taken < limit)
             return true;
     }
 }
 
-bool
-claim_release(struct claim *c, int64_t run_key, int64_t fence, struct err *err)
+void
+claim_release(struct claim *c, int64_t run_key, int64_t fence)
 {
-    struct db_args args;
-
-    db_args_init(&args);
-    db_arg_int(&args, run_key);
-    db_arg_int(&args, fence);
-    db_arg_text(&args, c->instance_id);
-    return db_run(c->db, SQL_RUN_RELEASE, &args, NULL, err);
+    if (c->n_releases == c->cap_releases) {
+        c->cap_releases = c->cap_releases ? c->cap_releases * 2 : 64;
+        c->releases = xrealloc(c->releases, c->cap_releases * sizeof *c->releases);
+    }
+    c->releases[c->n_releases++] = (struct run_fence){run_key, fence};
 }
 
 bool

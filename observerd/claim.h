@@ -30,11 +30,19 @@ struct claim {
     _Atomic int64_t alive_until_ms; /* clock_mono_ms */
     int64_t instances, live_runs;   /* as of the last heartbeat */
     bool draining;
+    bool joined;          /* what an earlier process under our id held is free */
+    bool doubt;           /* a claim may have happened without our knowing */
+    int64_t doubt_after;  /* run keys up to here are settled */
     /* claimed, not loaded yet: Postgres went away in between */
     size_t n_owed;
     struct {
         int64_t run_key, fence;
     } owed[CLAIM_LIMIT];
+    /* let go, not yet in the database */
+    struct run_fence {
+        int64_t run_key, fence;
+    } *releases;
+    size_t n_releases, cap_releases;
 };
 
 struct claim *claim_new(const struct config *cfg, struct db *db) MUST_CHECK;
@@ -44,7 +52,8 @@ void claim_free(struct claim *c);
 bool claim_heartbeat(struct claim *c, struct err *err) MUST_CHECK;
 /* Claim and hand over what is due, up to this instance's share. */
 bool claim_due(struct claim *c, struct err *err) MUST_CHECK;
-bool claim_release(struct claim *c, int64_t run_key, int64_t fence, struct err *err) MUST_CHECK;
+/* Let a run go; repeated by claim_due until Postgres has it, or nobody could ever claim it. */
+void claim_release(struct claim *c, int64_t run_key, int64_t fence);
 /* Free all runs and remove the heartbeat: others take over at once. */
 bool claim_leave(struct claim *c, struct err *err) MUST_CHECK;
 

@@ -10,11 +10,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "observerd/ambient.h"
 #include "observerd/catalog.h"
 #include "observerd/claim.h"
+#include "observerd/rebuild.h"
 #include "observerd/redact.h"
 #include "observerd/shard.h"
 #include "observerd/watch.h"
@@ -33,6 +36,7 @@ struct app {
     struct shard **shards;
     size_t n_shards;
     struct watch *watch;
+    struct ambient *ambient; /* NULL: signals are not watched */
     struct redactor *redactor;
     struct mailbox inbox;
     struct notifier notifier;
@@ -72,7 +76,6 @@ static void
 read_inbox(struct app *app)
 {
     struct mail *mail = mailbox_take_all(&app->inbox), *next;
-    struct err err;
 
     for (; mail; mail = next) {
         next = mail->next;
@@ -80,10 +83,10 @@ read_inbox(struct app *app)
         case CONTROL_RELEASE: {
             struct run_release *release = (struct run_release *)mail;
 
-            if (!claim_release(app->claim, release->run_key, release->fence, &err))
-                log_err(LOG_WARN, &err, "cannot let a run go");
+            claim_release(app->claim, release->run_key, release->fence);
+            if (release->soon)
+                app->claim_at = 0;
             free(release);
-            app->claim_at = 0;
             break;
         }
         case CONTROL_CATALOG:
@@ -157,8 +160,9 @@ do_due(struct app *app)
     }
     if (now >= app->partitions_at) {
         if (!db_run(app->db, SQL_PARTITIONS_ENSURE, NULL, NULL, &err) ||
-            !db_run(app->db, SQL_INSTANCES_FORGET, NULL, NULL, &err))
-            log_err(LOG_WARN, &err, "cannot prepare partitions");
+            !db_run(app->db, SQL_INSTANCES_FORGET, NULL, NULL, &err) ||
+            !db_run(app->db, SQL_AMBIENT_FORGET, NULL, NULL, &err))
+            log_err(LOG_WARN, &err, "hourly work not done");
         app->partitions_at = now + PARTITIONS_EVERY_MS;
     }
 }
@@ -201,7 +205,7 @@ wait_for_work(struct app *app)
     uint64_t n;
 
     /* A notification waits for its interval; the bell has been read by then. */
-    if (app->notifier.n && app->notify_at - now < wait)
+    if (notifier_pending(&app->notifier) && app->notify_at - now < wait)
         wait = app->notify_at - now;
     if (poll(fds, ARRAY_LEN(fds), wait > 0 ? (int)wait : 0) < 0 && errno != EINTR)
         BUG("poll: %d", errno);
@@ -225,18 +229,22 @@ start(struct app *app, struct err *err)
 
     if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &app->redactor, err))
         return false;
-    mailbox_init(&app->inbox, INBOX_MAX, ring, app);
+    /* Every run may be let go at once, and none may be forgotten. */
+    mailbox_init(&app->inbox, INBOX_MAX + 2 * (size_t)cfg->observerd_max_runs, ring, app);
     notifier_init(&app->notifier, ring, app);
     app->n_shards = (size_t)cfg->observerd_shards;
     app->shards = xcalloc(app->n_shards, sizeof(struct shard *));
+    if (cfg->signals_enabled)
+        app->ambient = ambient_start(cfg, app->shards, app->n_shards);
     app->claim = claim_new(cfg, app->db);
     for (size_t i = 0; i < app->n_shards; i++)
         if (!shard_start(cfg, app->redactor, &app->notifier, &app->claim->alive_until_ms,
-                         &app->inbox, &app->shards[i], err))
+                         &app->inbox, app->ambient, &app->shards[i], err))
             return false;
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
-    return watch_start(cfg, app->shards, app->n_shards, &app->inbox, &app->watch, err);
+    return watch_start(cfg, app->shards, app->n_shards, &app->inbox, app->ambient, &app->watch,
+                       err);
 }
 
 /* What was received is stored, then the runs are free for others at once. */
@@ -252,11 +260,13 @@ stop(struct app *app)
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");
     watch_stop(app->watch);
+    ambient_quiet(app->ambient);
     for (size_t i = 0; i < app->n_shards; i++) {
         int64_t left = until - clock_mono_ms();
 
         stored = shard_stop(app->shards[i], left > 0 ? left : 0) && stored;
     }
+    ambient_stop(app->ambient, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
     send_notifications(app);
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
@@ -270,10 +280,15 @@ run(const struct config *cfg)
 {
     struct app *app = xcalloc(1, sizeof *app); /* the notifier makes it large */
     sigset_t set;
+    unsigned seed;
     struct err err;
     bool ok;
 
     app->cfg = cfg;
+    /* Instances must not act in step. */
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        BUG("no randomness");
+    srandom(seed);
     /* Before any thread: gRPC's threads inherit the mask, signals come by descriptor only. */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -300,6 +315,13 @@ run(const struct config *cfg)
         wait_for_work(app);
     }
     ok = stop(app);
+    for (struct mail *mail = mailbox_take_all(&app->inbox), *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->kind == CONTROL_CATALOG) /* owns more than its mail */
+            catalog_row_free((struct catalog_row *)mail);
+        else
+            free(mail);
+    }
     claim_free(app->claim);
     mailbox_fini(&app->inbox);
     notifier_fini(&app->notifier);
@@ -353,6 +375,7 @@ main(int argc, char **argv)
     static const struct program_command commands[] = {
         {"run", "observe (the default)"},
         {"migrate", "bring the database to this version's schema"},
+        {"rebuild", "fold ended runs anew from their events: RUN_ID... | --all [--since TIME]"},
         {NULL, NULL},
     };
     static const struct program program = {
@@ -366,7 +389,9 @@ main(int argc, char **argv)
 
     if (!program_start(&program, argc, argv, &cfg, &command, &arg, &status))
         return status;
-    status = strcmp(command, "migrate") == 0 ? migrate(cfg) : run(cfg);
+    status = strcmp(command, "migrate") == 0   ? migrate(cfg)
+             : strcmp(command, "rebuild") == 0 ? rebuild(cfg, argc - arg, argv + arg)
+                                               : run(cfg);
     config_free(cfg);
     return status;
 }

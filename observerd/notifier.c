@@ -57,6 +57,17 @@ notifier_add(struct notifier *n, const char *run_id, int64_t seq, bool terminal)
 }
 
 bool
+notifier_pending(struct notifier *n)
+{
+    bool any;
+
+    pthread_mutex_lock(&n->mu);
+    any = n->n > 0;
+    pthread_mutex_unlock(&n->mu);
+    return any;
+}
+
+bool
 notifier_take(struct notifier *n, struct buf *payloads)
 {
     bool any;

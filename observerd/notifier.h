@@ -35,6 +35,8 @@ struct notifier {
 void notifier_init(struct notifier *n, void (*wake)(void *ctx), void *ctx);
 void notifier_fini(struct notifier *n);
 void notifier_add(struct notifier *n, const char *run_id, int64_t seq, bool terminal);
+/* There is something to take. */
+bool notifier_pending(struct notifier *n);
 /* The payloads as a Postgres text array literal, and forget them; false when there are none. */
 bool notifier_take(struct notifier *n, struct buf *payloads);
 

@@ -1,16 +1,15 @@
 #include "observerd/record.h"
 
-#include <openssl/sha.h>
 #include <stdlib.h>
 
+#include "observerd/ambient.h"
+#include "observerd/envelope.h"
 #include "observerd/shard.h"
-#include "observerd/wire.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 
 enum {
     PROJECTION_DELAY_MS = 250, /* a burst rewrites the stored projection at most this often */
-    KEY_TEXT_MAX = 512,        /* longer ids do not fit an index entry */
 };
 
 const char *
@@ -31,6 +30,7 @@ record_begin(struct record *r, struct session *s)
     r->run = batch_run_entry(r->batch, &s->batch_serial, &s->batch_index, s->run.run_key,
                              s->run.cursor, s->run.seq);
     r->run->fence = s->run.fence;
+    r->run->status = s->run.status;
     memcpy(r->run->run_id, s->run.run_id, UUID_LEN);
 }
 
@@ -44,24 +44,11 @@ record_end(struct record *r)
 
 /* --- rows -------------------------------------------------------------------------------- */
 
-/* A text that is part of an index: what is too long is replaced by its hash; the bytes stay whole.
- */
+/* A text that is part of an index. */
 static void
-key_text(struct rows *t, const char *s)
+key_text(struct record *r, struct rows *t, const char *s)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    char text[sizeof "sha256:" + 2 * sizeof digest];
-    size_t n = s ? strlen(s) : 0;
-
-    if (n <= KEY_TEXT_MAX) {
-        rows_text(t, s);
-        return;
-    }
-    SHA256((const unsigned char *)s, n, digest);
-    memcpy(text, "sha256:", 8);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(text + 7 + 2 * i, 3, "%02x", digest[i]);
-    rows_text(t, text);
+    rows_text(t, envelope_key(&r->s->shard->arena, s));
 }
 
 struct raw_row {
@@ -69,6 +56,7 @@ struct raw_row {
     int64_t ordinal;                 /* 0: none */
     const struct envelope *envelope; /* NULL: none */
     bool undecodable;
+    int64_t received_ms; /* 0: now */
     const void *body;
     size_t body_len;
 };
@@ -89,11 +77,11 @@ add_raw(struct record *r, const struct raw_row *raw)
         rows_int8(t, raw->ordinal);
     else
         rows_null(t);
-    key_text(t, e ? e->message_id : NULL);
-    key_text(t, e ? e->sender : NULL);
-    key_text(t, e ? e->message_type : NULL);
+    key_text(r, t, e ? e->message_id : NULL);
+    key_text(r, t, e ? e->sender : NULL);
+    key_text(r, t, e ? e->message_type : NULL);
     rows_text(t, e ? e->mode : NULL);
-    rows_time(t, r->now_ms);
+    rows_time(t, raw->received_ms ? raw->received_ms : r->now_ms);
     /* A sender's clock may say anything; what no timestamp can hold is not one. */
     if (e && e->timestamp_unix_ms > 0 && e->timestamp_unix_ms < (int64_t)200000000000000)
         rows_time(t, e->timestamp_unix_ms);
@@ -132,11 +120,13 @@ add_event(struct record *r, struct event *e)
 {
     struct session *s = r->s;
     AUTO_BUF data = {0};
+    struct fact fact;
 
     e->seq = ++s->run.seq;
     e->trace_id = s->run.trace_id;
     metrics_fold(&s->run.metrics, e);
-    projection_fold(s->run.projection, e);
+    if (facts_fold(&s->run.facts, s->run.projection, e, &s->shard->arena, &fact))
+        batch_add_fact(r->batch, s->run.run_key, &fact);
     jv_write(&data, e->data);
     add_canonical(r, e, buf_cstr(&data), data.len);
     r->run->metrics = s->run.metrics;
@@ -353,7 +343,8 @@ record_bound(struct record *r, const Macp__V1__SessionMetadata *meta)
 
     if (run->status == RUN_QUEUED)
         record_started(r);
-    transition(r, RUN_BINDING_SESSION);
+    if (run->status != RUN_BINDING_SESSION)
+        transition(r, RUN_BINDING_SESSION);
     bound_event(r, meta);
     announce_participants(r);
     bound_row(r, meta);
@@ -601,6 +592,8 @@ record_observer(struct record *r)
     r->run->session_started_ms = s->run.session_started_ms;
     r->run->session_expires_ms = s->run.session_expires_ms;
     r->run->observer_state = s->observer_state;
+    if (s->outage_from_ms) /* the time that the runtime is away does not count */
+        now = s->outage_from_ms;
     if (s->state == SESSION_AWAITING)
         r->run->poll_remaining_ms = s->open_by_ms > now ? s->open_by_ms - now : 0;
 }
@@ -614,50 +607,17 @@ record_closed(struct record *r)
 
 /* --- what the runtime sends -------------------------------------------------------------- */
 
-/* Text fields of a message by number, cleaned; what does not parse leaves the rest as it is. */
+/*
+ * Remember the envelope; false when it was there already. Keys are as the rows hold them, so that
+ * an owner who read them from there knows the same ones.
+ */
 static bool
-read_texts(const void *bytes, size_t n, struct arena *a, const char **texts, uint32_t max,
-           int64_t *varint7, const void **part8, size_t *part8_len)
+is_new(struct session *s, const struct envelope *e, const char *identity)
 {
-    struct wire_reader reader = wire_read(bytes, n);
-    enum wire_result result;
-    struct wire_field f;
+    struct arena *arena = &s->shard->arena;
 
-    while ((result = wire_next(&reader, &f)) == WIRE_FIELD) {
-        if (f.type == WIRE_LEN && f.number <= max) {
-            texts[f.number] = raw_clean(a, (const char *)f.data, f.len);
-        } else if (f.type == WIRE_LEN && f.number == 8 && part8) {
-            *part8 = f.data;
-            *part8_len = f.len;
-        } else if (f.type == WIRE_VARINT && f.number == 7 && varint7) {
-            *varint7 = (int64_t)f.value;
-        }
-    }
-    return result == WIRE_END;
-}
-
-/* Envelope: 1 version, 2 mode, 3 type, 4 id, 5 session, 6 sender, 7 timestamp, 8 payload. */
-static bool
-read_envelope(const void *bytes, size_t n, struct arena *a, struct envelope *out)
-{
-    const char *texts[7] = {"", "", "", "", "", "", ""};
-    int64_t sent = 0;
-    const void *payload = "";
-    size_t payload_len = 0;
-    bool whole = read_texts(bytes, n, a, texts, 6, &sent, &payload, &payload_len);
-
-    *out = (struct envelope){
-        .macp_version = texts[1],
-        .mode = texts[2],
-        .message_type = texts[3],
-        .message_id = texts[4],
-        .session_id = texts[5],
-        .sender = texts[6],
-        .timestamp_unix_ms = sent,
-        .payload = payload,
-        .payload_len = payload_len,
-    };
-    return whole;
+    return seen_add(&s->run.seen, identity, envelope_key(arena, e->message_type),
+                    envelope_key(arena, e->sender));
 }
 
 bool
@@ -666,32 +626,77 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
     struct arena *arena = &s->shard->arena;
     struct envelope envelope;
     struct raw_event raw = {.kind = RAW_STREAM_ENVELOPE, .envelope = &envelope};
+    int64_t ordinal = s->run.cursor;
     struct record r;
     bool whole;
 
     arena_reset(arena);
-    whole = read_envelope(bytes, n, arena, &envelope);
+    whole = envelope_read(bytes, n, arena, &envelope);
     *message_type = envelope.message_type;
     if (envelope.session_id[0] && strcmp(envelope.session_id, s->run.session_id) != 0)
         return false;
-    if (envelope.message_id[0] &&
-        !seen_add(&s->run.seen, envelope.message_id, envelope.message_type, envelope.sender))
+    if (envelope.message_id[0] && !is_new(s, &envelope, envelope_key(arena, envelope.message_id)))
         return false;
+    /*
+     * A runtime may compact before it sends the last message: what it reported as compacted has
+     * counted this one already.
+     */
+    if (s->compacted_to && s->run.cursor == s->compacted_to &&
+        strcmp(envelope.message_type, "Commitment") == 0)
+        s->compacted_to = 0;
+    else
+        ordinal++;
     raw.received_ms = clock_wall_ms();
     if (whole)
         normalize(&s->normalizer, &raw, arena, &s->shard->events);
     record_begin(&r, s);
     r.now_ms = raw.received_ms;
     add_raw(&r, &(struct raw_row){.source = "session",
-                                  .ordinal = s->run.cursor + 1,
+                                  .ordinal = ordinal,
                                   .envelope = &envelope,
                                   .undecodable = !whole,
                                   .body = bytes,
                                   .body_len = n});
-    s->run.cursor++;
+    s->run.cursor = ordinal;
     add_events(&r, &s->shard->events);
     record_end(&r);
     return true;
+}
+
+/* Takes no ordinal. The row it was read from goes in the transaction that brings its events. */
+void
+record_ambient(struct session *s, const struct ambient_mail *mail)
+{
+    struct arena *arena = &s->shard->arena;
+    struct envelope envelope;
+    struct raw_event raw = {.kind = RAW_STREAM_ENVELOPE, .envelope = &envelope};
+    struct record r;
+    bool whole, fresh;
+
+    arena_reset(arena);
+    whole = envelope_read(mail->bytes, mail->n, arena, &envelope);
+    fresh = is_new(s, &envelope, envelope_identity(arena, &envelope, mail->bytes, mail->n));
+    if (!fresh && !mail->ambient_key)
+        return;
+    raw.received_ms = clock_wall_ms();
+    if (fresh && whole)
+        normalize(&s->normalizer, &raw, arena, &s->shard->events);
+    record_begin(&r, s);
+    r.now_ms = raw.received_ms;
+    if (fresh) {
+        add_raw(&r, &(struct raw_row){.source = "ambient",
+                                      .envelope = &envelope,
+                                      .undecodable = !whole,
+                                      .received_ms = mail->received_ms,
+                                      .body = mail->bytes,
+                                      .body_len = mail->n});
+        add_events(&r, &s->shard->events);
+    }
+    if (mail->ambient_key) {
+        rows_int8(&r.batch->tables[BATCH_AMBIENT], s->run.run_key);
+        rows_int8(&r.batch->tables[BATCH_AMBIENT], mail->ambient_key);
+    }
+    record_end(&r);
 }
 
 void
@@ -705,7 +710,7 @@ record_inline_error(struct session *s, const void *bytes, size_t n, const char *
     struct record r;
 
     arena_reset(arena);
-    if (!read_texts(bytes, n, arena, texts, 4, NULL, NULL, NULL))
+    if (!wire_texts(bytes, n, arena, texts, 4))
         texts[2] = "an error that cannot be read";
     error = (struct inline_error){
         .code = texts[1][0] ? texts[1] : "UNKNOWN",
@@ -726,8 +731,11 @@ record_inline_error(struct session *s, const void *bytes, size_t n, const char *
 void
 record_projection(struct session *s)
 {
-    struct record r;
+    struct arena scratch = {0};
     struct batch_projection *p;
+    struct record r;
+    struct fact who;
+    uint32_t at = 0;
 
     timer_cancel(&s->shard->timers, &s->flush);
     if (!s->dirty)
@@ -737,5 +745,8 @@ record_projection(struct session *s)
     p = batch_projection_start(r.run, projection_latest_seq(s->run.projection));
     for (int i = 0; i < PROJECTION__COUNT; i++)
         projection_write_section(s->run.projection, (enum projection_section)i, &p->sections[i]);
+    while (facts_next_participant(&s->run.facts, s->run.projection, &at, &scratch, &who))
+        batch_add_fact(r.batch, s->run.run_key, &who);
     record_end(&r);
+    arena_fini(&scratch);
 }

@@ -53,11 +53,17 @@ void record_closed(struct record *r);
  * dropped and counts for nothing. *message_type lives until the arena is reset.
  */
 bool record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type);
+struct ambient_mail;
+/*
+ * One envelope of the signal watch, straight or out of its table: no ordinal, the cursor stays. A
+ * duplicate on either way is dropped.
+ */
+void record_ambient(struct session *s, const struct ambient_mail *mail);
 /* An error inside the stream; consumes no ordinal. The texts live until the arena is reset. */
 void record_inline_error(struct session *s, const void *bytes, size_t n, const char **code,
                          const char **message);
 
-/* Put the projection into the batch now, if it changed. */
+/* Put the projection and the participants that changed into the batch now, if anything did. */
 void record_projection(struct session *s);
 
 /* The name of a session state as clients know it; static. */

@@ -32,6 +32,7 @@ static const struct {
 
 static const char *const stream_session_path = SERVICE "StreamSession";
 static const char *const watch_sessions_path = SERVICE "WatchSessions";
+static const char *const watch_signals_path = SERVICE "WatchSignals";
 
 static const char *const code_names[] = {
     [RT_OK] = "OK",
@@ -70,7 +71,7 @@ struct rt_queue {
     grpc_completion_queue *cq;
     grpc_channel_credentials *credentials;
     grpc_channel *unary;
-    struct rt_channel *pool;
+    struct rt_channel **pool; /* grows: streams that were cancelled count until they are gone */
     size_t n_pool;
     char *target;
     char *authorization; /* "Bearer ...", NULL: none */
@@ -162,16 +163,18 @@ pool_take(struct rt_queue *q)
     struct rt_channel *best = NULL, *empty = NULL;
 
     for (size_t i = 0; i < q->n_pool; i++) {
-        struct rt_channel *c = &q->pool[i];
+        struct rt_channel *c = q->pool[i];
 
         if (!c->channel)
             empty = c;
         else if (c->live < q->streams_per_channel && (!best || c->live > best->live))
             best = c;
     }
+    if (!best && !empty) {
+        q->pool = xrealloc(q->pool, (q->n_pool + 1) * sizeof(struct rt_channel *));
+        empty = q->pool[q->n_pool++] = xcalloc(1, sizeof *empty);
+    }
     if (!best) {
-        if (!empty)
-            return NULL;
         empty->channel = channel_new(q);
         best = empty;
     }
@@ -274,8 +277,6 @@ rt_queue_new(const struct config *cfg, struct rt_queue **out, struct err *err)
     q->keepalive_ms = (int)cfg->runtime_keepalive_ms;
     if (cfg->runtime_tls && cfg->runtime_tls_server_name[0])
         q->server_name = xstrdup(cfg->runtime_tls_server_name);
-    q->n_pool = (size_t)(cfg->observerd_max_runs / cfg->observerd_streams_per_channel + 1);
-    q->pool = xcalloc(q->n_pool, sizeof *q->pool);
     q->bell_op = (struct rt_op){.done = bell_done, .owner = q};
     q->lame = grpc_lame_client_channel_create("doorbell", GRPC_STATUS_UNAVAILABLE, "doorbell");
     q->bell = grpc_channel_create_call(q->lame, NULL, GRPC_PROPAGATE_DEFAULTS, q->cq,
@@ -299,9 +300,11 @@ rt_queue_free(struct rt_queue *q)
     grpc_channel_destroy(q->lame);
     if (q->unary)
         grpc_channel_destroy(q->unary);
-    for (size_t i = 0; i < q->n_pool; i++)
-        if (q->pool[i].channel)
-            grpc_channel_destroy(q->pool[i].channel);
+    for (size_t i = 0; i < q->n_pool; i++) {
+        if (q->pool[i]->channel)
+            grpc_channel_destroy(q->pool[i]->channel);
+        free(q->pool[i]);
+    }
     if (q->credentials)
         grpc_channel_credentials_release(q->credentials);
     grpc_completion_queue_shutdown(q->cq);
@@ -604,6 +607,8 @@ stream_opened(struct rt_op *op, bool ok)
     struct rt_stream *s = op->owner;
 
     s->open = ok;
+    if (ok && !s->wire.silent && s->ops.opened)
+        s->ops.opened(s->ctx);
     if (ok && !s->wire.silent)
         stream_read(s);
     stream_settle(s);
@@ -695,8 +700,6 @@ rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
     Macp__V1__StreamSessionRequest frame = MACP__V1__STREAM_SESSION_REQUEST__INIT;
     struct rt_channel *channel = pool_take(q);
 
-    if (!channel)
-        BUG("more streams than runs");
     frame.subscribe_session_id = (char *)session_id;
     frame.after_sequence = (uint64_t)after;
     /* The write side stays open: a half-closed subscriber gets what is buffered and no more. */
@@ -709,6 +712,14 @@ rt_sessions_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx
     Macp__V1__WatchSessionsRequest request = MACP__V1__WATCH_SESSIONS_REQUEST__INIT;
 
     return stream_open(q, NULL, watch_sessions_path, &request.base, true, ops, ctx);
+}
+
+struct rt_stream *
+rt_signals_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx)
+{
+    Macp__V1__WatchSignalsRequest request = MACP__V1__WATCH_SIGNALS_REQUEST__INIT;
+
+    return stream_open(q, NULL, watch_signals_path, &request.base, true, ops, ctx);
 }
 
 void

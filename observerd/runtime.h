@@ -68,6 +68,8 @@ struct rt_stream_ops {
     bool (*message)(void *ctx, const void *bytes, size_t n);
     /* The stream is over and gone; not called after rt_stream_cancel. */
     void (*closed)(void *ctx, const struct rt_status *status);
+    /* Response headers have arrived; a refusal may begin so, too. May be NULL. */
+    void (*opened)(void *ctx);
 };
 
 bool rt_queue_new(const struct config *cfg, struct rt_queue **out, struct err *err) MUST_CHECK;
@@ -92,6 +94,7 @@ void rt_call_cancel(struct rt_call *call);
 struct rt_stream *rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
                                        const struct rt_stream_ops *ops, void *ctx);
 struct rt_stream *rt_sessions_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx);
+struct rt_stream *rt_signals_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx);
 void rt_stream_resume(struct rt_stream *s);
 void rt_stream_cancel(struct rt_stream *s);
 /* Response headers have arrived. */

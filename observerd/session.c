@@ -2,8 +2,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "macp/v1/core.pb-c.h"
+#include "observerd/ambient.h"
 #include "observerd/record.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
@@ -13,18 +15,18 @@
 
 enum { LINGER_MS = 60000 }; /* the run stays ours for late ambient envelopes */
 
-static input_fn end_committed, linger_over, close_committed, ignore;
+static input_fn end_committed, linger_over, close_committed, ambient, ignore;
 
 /* What a session does with an input, by its state. */
 static input_fn *const behaviour[SESSION_STATE__COUNT][INPUT__COUNT] = {
     // clang-format off
-    /*                      TIMER        WAKE          SNAPSHOT         NO_ANSWER         ENVELOPE         ERROR         STREAM_OVER  COMMITTED */
-    [SESSION_AWAITING]  = {session_await_look,  session_await_look,   session_await_snapshot,  session_await_no_answer,  ignore,          ignore,       ignore,      ignore},
-    [SESSION_STREAMING] = {session_stream_look, session_stream_check, session_stream_snapshot, session_stream_no_answer, session_stream_envelope, session_stream_error, session_stream_over, ignore},
-    [SESSION_DRAINING]  = {session_drain_look,  ignore,       ignore,          ignore,           session_drain_look,      session_drain_error,  session_drain_over,  ignore},
-    [SESSION_ENDING]    = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore,      end_committed},
-    [SESSION_LINGERING] = {linger_over, ignore,       ignore,          ignore,           ignore,          ignore,       ignore,      ignore},
-    [SESSION_CLOSING]   = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore,      close_committed},
+    /*                      TIMER        WAKE          SNAPSHOT         NO_ANSWER         ENVELOPE         ERROR         STREAM_OVER  AMBIENT  COMMITTED */
+    [SESSION_AWAITING]  = {session_await_look,  session_await_look,   session_await_snapshot,  session_await_no_answer,  ignore,          ignore,       ignore, ignore, ignore},
+    [SESSION_STREAMING] = {session_stream_look, session_stream_check, session_stream_snapshot, session_stream_no_answer, session_stream_envelope, session_stream_error, session_stream_over, ambient, ignore},
+    [SESSION_DRAINING]  = {session_drain_look,  ignore,       ignore,          ignore,           session_drain_look,      session_drain_error,  session_drain_over, ambient, ignore},
+    [SESSION_ENDING]    = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, end_committed},
+    [SESSION_LINGERING] = {linger_over, ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, ignore},
+    [SESSION_CLOSING]   = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ignore, close_committed},
     // clang-format on
 };
 
@@ -80,8 +82,10 @@ answered(void *ctx, const struct rt_status *status, const ProtobufCMessage *repl
     struct session *s = ctx;
     const Macp__V1__GetSessionResponse *response = (const void *)reply;
     struct rt_status missing = {RT_INTERNAL, "the runtime's answer has no session"};
+    bool again = s->look_again;
 
     s->call = NULL;
+    s->look_again = false;
     arena_reset(&s->shard->arena);
     if (status->code == RT_OK && response->metadata)
         session_handle(s, INPUT_SNAPSHOT, &(struct input){.meta = response->metadata});
@@ -89,9 +93,10 @@ answered(void *ctx, const struct rt_status *status, const ProtobufCMessage *repl
         session_handle(s, INPUT_NO_ANSWER,
                        &(struct input){.status = status->code == RT_OK ? &missing : status});
     /* Woken while the question was on its way: the answer may be older than the news. */
-    if (s->look_again && !s->call && s->state == SESSION_AWAITING)
+    if (again && !s->call && s->state == SESSION_AWAITING)
         session_wait_until(s, clock_mono_ms());
-    s->look_again = false;
+    else if (again && !s->call && s->state == SESSION_STREAMING)
+        session_ask(s);
 }
 
 void
@@ -99,8 +104,10 @@ session_ask(struct session *s)
 {
     Macp__V1__GetSessionRequest request = MACP__V1__GET_SESSION_REQUEST__INIT;
 
-    if (s->call)
+    if (s->call) {
+        s->look_again = true;
         return;
+    }
     request.session_id = s->run.session_id;
     s->call = rt_call_start(s->shard->queue, RT_GET_SESSION, &request.base, answered, s);
 }
@@ -124,6 +131,8 @@ session_close_stream(struct session *s)
     if (s->stream)
         rt_stream_cancel(s->stream);
     s->stream = NULL;
+    if (s->parked)
+        shard_forget_parked(s->shard, s);
     if (s->stream_counted) {
         s->stream_counted = false;
         s->shard->counts.streams_open--;
@@ -162,6 +171,7 @@ linger_over(struct session *s, const struct input *in)
     struct record r;
 
     (void)in;
+    record_projection(s); /* late signals */
     s->state = SESSION_CLOSING;
     record_begin(&r, s);
     record_closed(&r);
@@ -173,6 +183,37 @@ close_committed(struct session *s, const struct input *in)
 {
     (void)in;
     session_drop(s);
+}
+
+/* --- signals ----------------------------------------------------------------------------- */
+
+/* A run that ended without its session has none that a signal could be about. */
+static bool
+is_bound(const struct session *s)
+{
+    return strcmp(s->run.session_state, "SESSION_STATE_UNSPECIFIED") != 0;
+}
+
+static void
+ambient(struct session *s, const struct input *in)
+{
+    if (!is_bound(s))
+        return;
+    record_ambient(s, in->ambient);
+    in->ambient->taken = true;
+}
+
+void
+session_ambient(struct session *s, struct ambient_mail *mail)
+{
+    session_handle(s, INPUT_AMBIENT, &(struct input){.ambient = mail});
+}
+
+void
+session_look_for_signals(struct session *s)
+{
+    if (is_bound(s))
+        ambient_look(s->shard->ambient, s->shard, s->run.session_id);
 }
 
 /* --- life -------------------------------------------------------------------------------- */
@@ -190,6 +231,7 @@ run_seed_free(struct run_seed *seed)
     json_decref(seed->participants);
     json_decref(seed->known);
     projection_free(seed->projection);
+    facts_fini(&seed->facts);
     seen_fini(&seed->seen);
 }
 
@@ -241,7 +283,7 @@ session_adopt(struct shard *shard, struct run_seed *seed)
     s->lag_window_ms = now;
     HASH_ADD(by_key, shard->by_key, run.run_key, sizeof s->run.run_key, s);
     HASH_ADD_KEYPTR(by_session, shard->by_session, s->run.session_id, strlen(s->run.session_id), s);
-    shard->counts.runs++;
+    session_look_for_signals(s);
     if (run_status_is_terminal(s->run.status)) {
         s->state = SESSION_LINGERING;
         session_wait_until(s, now + LINGER_MS);
@@ -279,8 +321,6 @@ session_drop(struct session *s)
     session_close_stream(s);
     timer_cancel(&shard->timers, &s->timer);
     timer_cancel(&shard->timers, &s->flush);
-    if (s->parked)
-        shard_forget_parked(shard, s);
     if (s->state < SESSION_LINGERING)
         shard->counts.streams_wanted--;
     shard->counts.runs--;
@@ -300,6 +340,13 @@ session_drain(struct session *s)
     s->call = NULL;
     session_close_stream(s);
     timer_cancel(&s->shard->timers, &s->timer);
+    if (s->state == SESSION_AWAITING && s->outage_from_ms) {
+        struct record r; /* the time the runtime was away is given back by whoever comes next */
+
+        record_begin(&r, s);
+        record_observer(&r);
+        record_end(&r);
+    }
     record_projection(s);
 }
 

@@ -27,11 +27,13 @@
 #include "observerd/seen.h"
 #include "observerd/timers.h"
 #include "observerd/writer.h"
+#include "shared/facts.h"
 #include "shared/metrics.h"
 #include "shared/projection.h"
 #include "shared/run.h"
 #include "shared/uuid.h"
 
+struct ambient_mail;
 struct shard;
 
 /* A claimed run as it stands in the database. */
@@ -52,6 +54,7 @@ struct run_seed {
     int64_t session_started_ms, session_expires_ms;
     int64_t poll_remaining_ms; /* until the session must have opened */
     struct projection *projection;
+    struct facts facts; /* participants, as far as the projection */
     struct metrics metrics;
     json_t *known;    /* announced participants, an object used as a set */
     struct seen seen; /* envelopes stored in this epoch */
@@ -87,10 +90,11 @@ struct session {
     bool parked, stream_counted;
 
     /* awaiting */
-    int64_t open_by_ms;     /* monotonic */
-    int64_t outage_from_ms; /* 0: the runtime answers */
+    int64_t open_by_ms;      /* monotonic */
+    int64_t outage_from_ms;  /* 0: the runtime answers */
+    int64_t outage_noted_ms; /* when the deadline without it was last stored */
     int attempts, forbidden_answers;
-    bool look_again; /* woken while GetSession was in flight */
+    bool look_again; /* there was a reason to ask while GetSession was in flight */
 
     /* streaming */
     int64_t check_at_ms, reconnect_at_ms, quiet_since_ms, opened_at_ms;
@@ -106,7 +110,9 @@ struct session {
     const char *reason;                             /* failed before it was ever seen open */
     struct Macp__V1__SessionMetadata *verdict_meta; /* heap */
     int64_t drain_until_ms;
-    int64_t expected; /* ordinals the runtime has accepted as far as it says, 0: unknown */
+    int drain_failures;
+    int64_t compacted_to; /* last ordinal the runtime said it has compacted, 0: none */
+    int64_t expected;     /* ordinals the runtime has accepted as far as it says, 0: unknown */
 
     bool dirty; /* the projection has changed since it was last put into a batch */
 };
@@ -115,6 +121,10 @@ struct session {
 void session_adopt(struct shard *shard, struct run_seed *seed);
 /* Its session was seen on the runtime: look now. */
 void session_wake(struct session *s);
+/* A signal of its session: taken, unless it is too early or too late. */
+void session_ambient(struct session *s, struct ambient_mail *mail);
+/* Let what the table of signals holds for it come. */
+void session_look_for_signals(struct session *s);
 /* What became of its batch. */
 void session_committed(struct session *s, const struct writer_result *r);
 /* The run is somebody else's, or must be loaded anew: forget it, storing nothing more. */

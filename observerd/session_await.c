@@ -10,7 +10,7 @@
 #include "shared/json.h"
 #include "shared/log.h"
 
-enum { FORBIDDEN_ANSWERS = 3 };
+enum { FORBIDDEN_ANSWERS = 3, OUTAGE_NOTE_MS = 10000 };
 
 static void
 await_failed(struct session *s, const char *reason, const char *text)
@@ -40,6 +40,25 @@ unsupported_mode(struct session *s)
     session_end(s, RUN_FAILED, buf_cstr(&text), RUN_REASON_MODE);
 }
 
+/* The runtime is away: the deadline stands still, also for whoever takes the run over. */
+static void
+outage_goes_on(struct session *s)
+{
+    int64_t now = clock_mono_ms();
+    struct record r;
+
+    if (!s->outage_from_ms) {
+        s->outage_from_ms = now;
+        s->outage_noted_ms = now;
+    }
+    if (now < s->outage_noted_ms + OUTAGE_NOTE_MS)
+        return;
+    s->outage_noted_ms = now;
+    record_begin(&r, s);
+    record_observer(&r);
+    record_end(&r);
+}
+
 void
 session_await_look(struct session *s, const struct input *in)
 {
@@ -51,9 +70,7 @@ session_await_look(struct session *s, const struct input *in)
         return;
     }
     if (!s->shard->ready) {
-        /* Not the run's fault: the time the runtime is away does not count. */
-        if (!s->outage_from_ms)
-            s->outage_from_ms = now;
+        outage_goes_on(s);
         session_wait_until(s, now + s->shard->cfg->session_poll_max_ms);
         return;
     }
@@ -130,8 +147,7 @@ session_await_no_answer(struct session *s, const struct input *in)
         return;
     default: /* the runtime, the way to it, or our credential: nothing the run can be blamed for */
         session_log(s, LOG_DEBUG, "GetSession", in->status->text);
-        if (!s->outage_from_ms)
-            s->outage_from_ms = clock_mono_ms();
+        outage_goes_on(s);
         if (in->status->code == RT_UNAVAILABLE)
             shard_runtime_lost(s->shard);
         break;
@@ -156,6 +172,7 @@ session_await_snapshot(struct session *s, const struct input *in)
     record_stream_opened(&r);
     record_end(&r);
     s->state = SESSION_STREAMING;
+    session_look_for_signals(s); /* those that came before the session was seen */
     session_open_stream(s);
     session_follow(s, in->meta);
 }

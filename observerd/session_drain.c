@@ -18,11 +18,33 @@ enum {
 static bool
 is_drained(const struct session *s)
 {
-    if (s->run.cursor >= s->expected)
+    bool complete = s->run.cursor >= s->expected;
+
+    if (s->verdict == RUN_COMPLETED) {
+        if (s->run.has_commitment)
+            return true;
+        if (!complete)
+            return false;
+        if (!s->compacted_to)
+            return true;
+        /* The count is complete by a gap: the last message may still come, see record_envelope. */
+    } else if (complete) {
         return true;
-    if (s->verdict == RUN_COMPLETED)
-        return s->run.has_commitment;
+    }
     return clock_mono_ms() >= s->quiet_since_ms + DRAIN_QUIET_MS;
+}
+
+/*
+ * Silence counts while we listen only, and the limit while we read: what waits in a parked stream
+ * is not missing, however long Postgres is away.
+ */
+static void
+put_off(struct session *s, int64_t now)
+{
+    if (s->parked)
+        s->drain_until_ms = now + DRAIN_LIMIT_MS;
+    if (s->parked || (!s->stream_refused && (!s->stream || !rt_stream_is_open(s->stream))))
+        s->quiet_since_ms = now;
 }
 
 /* The verdict's snapshot comes after the session's own events, the end after both. */
@@ -59,6 +81,7 @@ session_drain_look(struct session *s, const struct input *in)
 
     if (in->text && strcmp(in->text, "Commitment") == 0)
         s->run.has_commitment = true;
+    put_off(s, now);
     if (is_drained(s) || now >= s->drain_until_ms) {
         finish_drain(s);
         return;
@@ -85,7 +108,9 @@ session_drain_over(struct session *s, const struct input *in)
 
     if (base)
         session_compacted(s, base);
-    s->reconnect_at_ms = clock_mono_ms() + 100;
+    if (in->status->code == RT_INVALID_ARGUMENT || in->status->code == RT_UNIMPLEMENTED)
+        s->stream_refused = true;
+    s->reconnect_at_ms = clock_mono_ms() + session_doubled(100, s->drain_failures++, 1600);
     session_drain_look(s, &(struct input){0});
 }
 

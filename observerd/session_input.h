@@ -20,6 +20,7 @@ enum input_kind {
     INPUT_ENVELOPE,
     INPUT_ERROR, /* an error inside the stream */
     INPUT_STREAM_OVER,
+    INPUT_AMBIENT,   /* an envelope of the signal watch */
     INPUT_COMMITTED, /* the batch with the end, or the close, is stored */
     INPUT__COUNT
 };
@@ -28,6 +29,7 @@ struct input {
     const Macp__V1__SessionMetadata *meta; /* INPUT_SNAPSHOT */
     const struct rt_status *status;        /* INPUT_NO_ANSWER, INPUT_STREAM_OVER */
     const char *text;                      /* INPUT_ENVELOPE: message type; INPUT_ERROR: message */
+    struct ambient_mail *ambient;          /* INPUT_AMBIENT */
     const char *code; /* INPUT_ERROR: prose or a code, by the release of the runtime */
 };
 

@@ -13,15 +13,18 @@
 
 enum {
     BEHIND_LIMIT_MS = 5000, /* accepted by the runtime, not here: subscribe again */
-    DRAIN_LIMIT_MS = 5000,  /* then what is missing is a gap */
-    DRAIN_QUIET_MS = 500,   /* silence that ends the drain of a session without a last message */
+    BEHIND_AGAIN_MS = 1000, /* the question at the limit got no answer yet */
     FORBIDDEN_RETRY_MS = 60000,
     HEALTHY_STREAM_MS = 30000, /* resets the backoff */
     LAG_WINDOW_MS = 60000,
     LAGS_WITHOUT_BACKOFF = 3,
     MISSING_ANSWERS = 3, /* NOT_FOUND for a session that was there */
     MISSING_LIMIT_MS = 5000,
+    SETTLED_STREAM_MS = 1000, /* refused subscriptions end sooner */
 };
+
+/* How long a runtime keeps a suspended session at most, and ten minutes for doubt. */
+static const int64_t dead_after_ms = (7 * 24 * 60 + 10) * 60000;
 
 static bool
 stream_message(void *ctx, const void *bytes, size_t n)
@@ -31,6 +34,8 @@ stream_message(void *ctx, const void *bytes, size_t n)
     struct wire_field f, body = {0};
     const char *text, *code;
 
+    if (s->state > SESSION_DRAINING)
+        return true; /* the run's last event is written: nothing of the session may follow it */
     s->quiet_since_ms = clock_mono_ms();
     /* envelope = 1, error = 2; the last one wins, anything else is none of ours */
     while (wire_next(&reader, &f) == WIRE_FIELD)
@@ -55,6 +60,8 @@ stream_closed(void *ctx, const struct rt_status *status)
     struct session *s = ctx;
 
     s->stream = NULL;
+    if (s->parked)
+        shard_forget_parked(s->shard, s);
     if (s->stream_counted) {
         s->stream_counted = false;
         s->shard->counts.streams_open--;
@@ -65,7 +72,7 @@ stream_closed(void *ctx, const struct rt_status *status)
 void
 session_open_stream(struct session *s)
 {
-    static const struct rt_stream_ops ops = {stream_message, stream_closed};
+    static const struct rt_stream_ops ops = {.message = stream_message, .closed = stream_closed};
     int64_t now = clock_mono_ms();
 
     s->stream = rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &ops, s);
@@ -107,14 +114,20 @@ session_rearm(struct session *s)
 void
 session_plan_check(struct session *s)
 {
-    int64_t every = s->shard->cfg->observerd_state_check_ms;
+    int64_t every = s->shard->cfg->observerd_state_check_ms, now = clock_mono_ms();
     int64_t expires_in = s->run.session_expires_ms - clock_wall_ms() + 1000;
 
-    s->check_at_ms = clock_mono_ms() + every - session_random_ms(every / 5);
+    s->check_at_ms = now + every - session_random_ms(every / 5);
     if (s->run.session_expires_ms && expires_in > 0 && expires_in < every)
-        s->check_at_ms = clock_mono_ms() + expires_in;
-    if (s->behind_since_ms && s->check_at_ms > s->behind_since_ms + BEHIND_LIMIT_MS)
-        s->check_at_ms = s->behind_since_ms + BEHIND_LIMIT_MS;
+        s->check_at_ms = now + expires_in;
+    if (s->behind_since_ms) {
+        int64_t limit = s->behind_since_ms + BEHIND_LIMIT_MS;
+
+        if (limit <= now) /* never a time that has passed: the timer would fire without end */
+            limit = now + BEHIND_AGAIN_MS;
+        if (s->check_at_ms > limit)
+            s->check_at_ms = limit;
+    }
 }
 
 void
@@ -154,6 +167,7 @@ next_epoch(struct session *s, const Macp__V1__SessionMetadata *meta)
                "the session started anew; what came after this ordinal is unknown");
     s->run.epoch++;
     s->run.cursor = 0;
+    s->compacted_to = 0;
     s->run.has_commitment = false;
     s->run.session_started_ms = meta->started_at_unix_ms;
     seen_fini(&s->run.seen);
@@ -198,7 +212,7 @@ judge(struct session *s, const Macp__V1__SessionMetadata *meta)
         s->behind_since_ms = 0;
     else if (!s->behind_since_ms)
         s->behind_since_ms = now;
-    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream) {
+    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked) {
         session_log(s, LOG_WARN, "the stream is behind what the runtime has accepted", NULL);
         session_close_stream(s);
         s->behind_since_ms = 0;
@@ -216,9 +230,25 @@ session_follow(struct session *s, const Macp__V1__SessionMetadata *meta)
     session_rearm(s);
 }
 
+static void
+set_observer_state(struct session *s, const char *state)
+{
+    struct record r;
+
+    if (strcmp(s->observer_state, state) == 0)
+        return;
+    s->observer_state = state;
+    record_begin(&r, s);
+    record_observer(&r);
+    record_end(&r);
+}
+
 void
 session_stream_snapshot(struct session *s, const struct input *in)
 {
+    if (s->stream && rt_stream_is_open(s->stream) &&
+        clock_mono_ms() >= s->opened_at_ms + SETTLED_STREAM_MS)
+        set_observer_state(s, "ok");
     session_follow(s, in->meta);
 }
 
@@ -266,6 +296,10 @@ session_stream_no_answer(struct session *s, const struct input *in)
     session_log(s, LOG_DEBUG, "GetSession", in->status->text);
     if (in->status->code == RT_UNAVAILABLE)
         shard_runtime_lost(s->shard);
+    if (s->run.session_expires_ms && clock_wall_ms() > s->run.session_expires_ms + dead_after_ms) {
+        session_end(s, RUN_FAILED, "runtime session expired", RUN_REASON_SESSION_EXPIRED);
+        return;
+    }
     s->check_at_ms = clock_mono_ms() + s->shard->cfg->session_poll_max_ms * 5;
     session_rearm(s);
 }
@@ -286,6 +320,7 @@ is_hint(const char *message_type)
 void
 session_stream_envelope(struct session *s, const struct input *in)
 {
+    set_observer_state(s, "ok");
     if (strcmp(in->text, "Commitment") == 0)
         s->run.has_commitment = true;
     if (is_hint(in->text))
@@ -319,19 +354,7 @@ session_compacted(struct session *s, int64_t to)
     record_begin(&r, s);
     record_gap(&r, "compacted", s->run.cursor + 1, to, "the runtime compacted its history");
     s->run.cursor = to;
-    record_end(&r);
-}
-
-static void
-set_observer_state(struct session *s, const char *state)
-{
-    struct record r;
-
-    if (strcmp(s->observer_state, state) == 0)
-        return;
-    s->observer_state = state;
-    record_begin(&r, s);
-    record_observer(&r);
+    s->compacted_to = to;
     record_end(&r);
 }
 
@@ -405,7 +428,7 @@ session_stream_over(struct session *s, const struct input *in)
     int64_t base = session_compacted_before(status->text);
 
     session_log(s, LOG_INFO, "stream ended", rt_code_name(status->code));
-    if (base) { /* newer runtimes end the stream with it */
+    if (base > s->run.cursor) { /* newer runtimes end the stream with it */
         session_compacted(s, base);
         s->reconnect_at_ms = clock_mono_ms();
         session_ask(s);

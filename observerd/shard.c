@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "macp/v1/core.pb-c.h"
+#include "observerd/ambient.h"
 #include "observerd/message_json.h"
 #include "observerd/session.h"
 #include "shared/clock.h"
@@ -14,6 +15,7 @@ enum {
     POLLS_PER_SECOND = 200, /* GetSession for sessions that are not open yet */
     POLL_BURST = 50,
     HELLO_MAX_MS = 5000,
+    HELLO_PAUSE_MS = 1000,
     INBOX_MAX = 1 << 16,
     TICK_MAX_MS = 1000,
 };
@@ -42,6 +44,7 @@ hello_answered(void *ctx, const struct rt_status *status, const ProtobufCMessage
     if (s->hello_failures)
         log_info("the runtime answers again");
     s->hello_failures = 0;
+    s->hello_at_ms = clock_mono_ms();
     s->ready = true;
     json_decref(s->modes);
     s->modes = json_array();
@@ -80,8 +83,12 @@ hello_due(struct timer *t)
 void
 shard_runtime_lost(struct shard *s)
 {
+    int64_t now = clock_mono_ms(), soonest = s->hello_at_ms + HELLO_PAUSE_MS;
+
     s->ready = false;
-    timer_set_by(&s->timers, &s->hello_timer, clock_mono_ms());
+    /* A runtime that says hello but is away for everything else must not make us spin. */
+    if (!s->hello && !s->hello_timer.place)
+        timer_set(&s->timers, &s->hello_timer, s->hello_at_ms && soonest > now ? soonest : now);
 }
 
 bool
@@ -169,15 +176,15 @@ find(struct shard *s, int64_t run_key)
 /* A run that was taken from us, or whose rows were refused: forget it and let it be claimed anew.
  */
 static void
-let_go(struct shard *s, struct session *session)
+let_go(struct shard *s, struct session *session, enum writer_verdict verdict)
 {
     struct run_release *release = xcalloc(1, sizeof *release);
 
     release->mail.kind = CONTROL_RELEASE;
     release->run_key = session->run.run_key;
     release->fence = session->run.fence;
-    batch_drop_run(writer_lock(s->writer), session->run.run_key);
-    writer_unlock(s->writer);
+    release->soon = verdict == WRITER_LOST;
+    writer_forget(s->writer, session->run.run_key, session->run.fence);
     session_drop(session);
     if (!mailbox_post(s->control, &release->mail))
         free(release); /* it is claimed when this instance is gone */
@@ -194,12 +201,15 @@ take_results(struct shard *s)
         for (size_t i = 0; i < n; i++) {
             struct session *session = find(s, results[i].run_key);
 
+            /* The run may have been let go and claimed anew since. */
+            if (session && session->run.fence != results[i].fence)
+                session = NULL;
             if (!session)
-                continue;
-            if (results[i].verdict == WRITER_COMMITTED)
+                writer_forget(s->writer, results[i].run_key, results[i].fence);
+            else if (results[i].verdict == WRITER_COMMITTED)
                 session_committed(session, &results[i]);
             else
-                let_go(s, session);
+                let_go(s, session, results[i].verdict);
         }
     } while (n == ARRAY_LEN(results));
 }
@@ -214,6 +224,59 @@ drain_all(struct shard *s)
     s->hello = NULL;
     for (struct session *each = s->by_key; each; each = each->by_key.next)
         session_drain(each);
+    atomic_store(&s->drained, true);
+}
+
+static void
+drop_seed(struct shard *s, struct run_seed *seed)
+{
+    s->counts.runs--;
+    run_seed_free(seed);
+    free(seed);
+}
+
+static void
+adopt(struct shard *s, struct run_seed *seed)
+{
+    struct session *held = find(s, seed->run_key);
+
+    if (s->draining || (held && held->run.fence >= seed->fence)) {
+        drop_seed(s, seed); /* ours already: control only made sure */
+        return;
+    }
+    if (held) { /* claimed again: what it has not stored was read under a fence that is over */
+        writer_forget(s->writer, held->run.run_key, held->run.fence);
+        session_drop(held);
+    }
+    session_adopt(s, seed);
+}
+
+static struct session *
+find_session(struct shard *s, const char *session_id)
+{
+    struct session *session;
+
+    HASH_FIND(by_session, s->by_session, session_id, strlen(session_id), session);
+    return session;
+}
+
+/* A signal: an event of one of our runs, or somebody else's, or too early. */
+static void
+ambient_arrived(struct shard *s, struct ambient_mail *mail)
+{
+    struct session *session = find_session(s, mail->session_id);
+    bool full = session && writer_is_full(s->writer);
+
+    if (session && !full)
+        session_ambient(session, mail);
+    if (mail->taken || mail->ambient_key)
+        free(mail); /* a row that was not taken stays where it is */
+    else if (full)
+        ambient_keep(s->ambient, mail);
+    else
+        ambient_pass(s->ambient, mail);
+    if (full) /* no room for it now: it comes again out of the table */
+        session_look_for_signals(session);
 }
 
 static void
@@ -227,25 +290,22 @@ read_inbox(struct shard *s)
         next = mail->next;
         switch ((enum shard_mail)mail->kind) {
         case SHARD_ADOPT:
-            /* A run that is claimed again was let go here before: the message came later. */
-            session = find(s, ((struct run_seed *)mail)->run_key);
-            if (session)
-                session_drop(session);
-            if (s->draining) {
-                run_seed_free((struct run_seed *)mail);
-                free(mail);
-            } else {
-                session_adopt(s, (struct run_seed *)mail);
-            }
+            adopt(s, (struct run_seed *)mail);
             continue;
         case SHARD_WAKE:
-            HASH_FIND(by_session, s->by_session, ((struct shard_wake *)mail)->session_id,
-                      strlen(((struct shard_wake *)mail)->session_id), session);
+            session = find_session(s, ((struct shard_wake *)mail)->session_id);
             if (session && !s->draining)
                 session_wake(session);
             break;
         case SHARD_DRAIN:
             drain_all(s);
+            break;
+        case SHARD_AMBIENT:
+            ambient_arrived(s, (struct ambient_mail *)mail);
+            continue;
+        case SHARD_LOOK:
+            for (session = s->by_key; session; session = session->by_key.next)
+                session_look_for_signals(session);
             break;
         }
         free(mail);
@@ -296,14 +356,15 @@ wake_queue(void *ctx)
 
 bool
 shard_start(const struct config *cfg, const struct redactor *redactor, struct notifier *notifier,
-            const _Atomic int64_t *alive_until_ms, struct mailbox *control, struct shard **out,
-            struct err *err)
+            const _Atomic int64_t *alive_until_ms, struct mailbox *control, struct ambient *ambient,
+            struct shard **out, struct err *err)
 {
     struct shard *s = xcalloc(1, sizeof *s);
 
     s->cfg = cfg;
     s->redactor = redactor;
     s->control = control;
+    s->ambient = ambient;
     s->modes = json_array();
     s->parked_tail = &s->parked_head;
     s->hello_timer.fire = hello_due;
@@ -341,12 +402,19 @@ shard_stop(struct shard *s, int64_t limit_ms)
     if (!mailbox_post(&s->inbox, drain))
         free(drain);
     /* The queue thread ends when the writer is idle; Postgres may be away, so not for ever. */
-    while (!writer_is_idle(s->writer) && clock_mono_ms() < until)
+    while (!(atomic_load(&s->drained) && writer_is_idle(s->writer)) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, 20000000}, NULL);
     rt_queue_stop(s->queue);
     pthread_join(s->thread, NULL);
     stored = writer_stop(s->writer, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
     rt_queue_free(s->queue);
+    for (struct mail *mail = mailbox_take_all(&s->inbox), *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->kind == SHARD_ADOPT) /* owns more than its mail */
+            drop_seed(s, (struct run_seed *)mail);
+        else
+            free(mail);
+    }
     mailbox_fini(&s->inbox);
     timers_fini(&s->timers);
     event_list_fini(&s->events);

@@ -26,12 +26,15 @@
 #include "shared/config.h"
 #include "shared/event.h"
 
+struct ambient;
 struct session;
 
 enum shard_mail {
-    SHARD_ADOPT, /* struct run_seed */
-    SHARD_WAKE,  /* struct shard_wake */
-    SHARD_DRAIN, /* struct mail */
+    SHARD_ADOPT,   /* struct run_seed */
+    SHARD_WAKE,    /* struct shard_wake */
+    SHARD_DRAIN,   /* struct mail */
+    SHARD_AMBIENT, /* struct ambient_mail: yours? */
+    SHARD_LOOK,    /* struct mail: the signal watch was away, look what others have stored */
 };
 
 /* Something happened to a session: look now. */
@@ -49,6 +52,7 @@ enum control_mail {
 struct run_release {
     struct mail mail;
     int64_t run_key, fence;
+    bool soon; /* nothing is wrong with the run: claim it again at once */
 };
 
 struct shard_counts {
@@ -63,6 +67,7 @@ struct shard {
     struct writer *writer;
     struct mailbox inbox;
     struct mailbox *control;
+    struct ambient *ambient; /* NULL: signals are not watched */
     struct shard_counts counts;
 
     /* queue thread only */
@@ -72,14 +77,16 @@ struct shard {
     struct arena arena;                         /* of the envelope in hand */
     struct event_list events;                   /* of the envelope in hand */
     bool draining;
+    atomic_bool drained; /* streams are closed, what is left to store is in the batch */
 
     /* the runtime, as this shard sees it */
     struct timer hello_timer;
     struct rt_call *hello;
     bool ready;
     int hello_failures;
-    char *capabilities; /* JSON, NULL: not known yet */
-    json_t *modes;      /* array of supported modes; empty: all */
+    int64_t hello_at_ms; /* last answer */
+    char *capabilities;  /* JSON, NULL: not known yet */
+    json_t *modes;       /* array of supported modes; empty: all */
 
     /* GetSession calls are bounded however many runs wait: a token bucket */
     double tokens;
@@ -88,7 +95,8 @@ struct shard {
 
 bool shard_start(const struct config *cfg, const struct redactor *redactor,
                  struct notifier *notifier, const _Atomic int64_t *alive_until_ms,
-                 struct mailbox *control, struct shard **out, struct err *err) MUST_CHECK;
+                 struct mailbox *control, struct ambient *ambient, struct shard **out,
+                 struct err *err) MUST_CHECK;
 /* Ownership of the mail passes only when true. */
 bool shard_post(struct shard *s, struct mail *mail) MUST_CHECK;
 /* Close streams, commit what is there, end the threads, free. False: rows were left behind. */

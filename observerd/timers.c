@@ -91,7 +91,7 @@ timer_cancel(struct timers *ts, struct timer *t)
 void
 timers_run(struct timers *ts, int64_t now_ms)
 {
-    while (ts->n && ts->heap[0]->due_ms <= now_ms) {
+    for (size_t turn = ts->n; turn && ts->n && ts->heap[0]->due_ms <= now_ms; turn--) {
         struct timer *t = ts->heap[0];
 
         timer_cancel(ts, t);

@@ -28,7 +28,10 @@ void timer_set(struct timers *ts, struct timer *t, int64_t due_ms);
 /* Like timer_set, but an armed earlier deadline stays. */
 void timer_set_by(struct timers *ts, struct timer *t, int64_t due_ms);
 void timer_cancel(struct timers *ts, struct timer *t);
-/* Fire what is due; a fired timer is disarmed before its function runs. */
+/*
+ * Fire what is due; a fired timer is disarmed before its function runs. One that is armed again
+ * for a time that has passed fires in the next turn: the thread gets to its other work.
+ */
 void timers_run(struct timers *ts, int64_t now_ms);
 /* The next deadline, or otherwise when nothing is armed. */
 int64_t timers_next(const struct timers *ts, int64_t otherwise);

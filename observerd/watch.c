@@ -5,6 +5,7 @@
 
 #include "macp/v1/core.pb-c.h"
 #include "observerd/catalog.h"
+#include "observerd/signals.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -17,6 +18,8 @@ struct watch {
     struct shard **shards;
     size_t n_shards;
     struct catalog catalog;
+    struct signals signals;
+    struct ambient *ambient; /* NULL: no signals */
     struct mailbox *control;
     bool enabled;
     struct rt_stream *sessions;
@@ -93,6 +96,7 @@ watch_main(void *arg)
     struct watch *w = arg;
 
     catalog_start(&w->catalog, w->queue, &w->timers, w->control);
+    signals_start(&w->signals, w->queue, &w->timers, w->ambient);
     if (w->enabled)
         timer_set(&w->timers, &w->reconnect, clock_mono_ms());
     rt_queue_run(w->queue, tick, w);
@@ -101,13 +105,14 @@ watch_main(void *arg)
 
 bool
 watch_start(const struct config *cfg, struct shard **shards, size_t n_shards,
-            struct mailbox *control, struct watch **out, struct err *err)
+            struct mailbox *control, struct ambient *ambient, struct watch **out, struct err *err)
 {
     struct watch *w = xcalloc(1, sizeof *w);
 
     w->shards = shards;
     w->n_shards = n_shards;
     w->control = control;
+    w->ambient = ambient;
     w->enabled = cfg->session_discovery_enabled;
     w->backoff_ms = BACKOFF_MIN_MS;
     w->reconnect.fire = reconnect;
@@ -129,6 +134,7 @@ watch_stop(struct watch *w)
     rt_queue_stop(w->queue);
     pthread_join(w->thread, NULL);
     rt_queue_free(w->queue);
+    signals_fini(&w->signals);
     timers_fini(&w->timers);
     free(w);
 }

@@ -2,7 +2,7 @@
  * watch.h - the thread that listens to what happens on the runtime as a whole.
  *
  * Purpose    keeps WatchSessions open and wakes the run whose session is mentioned, so that
- *            polling is only the safety net; keeps the catalog fresh.
+ *            polling is only the safety net; listens to signals; keeps the catalog fresh.
  * Ownership  struct watch is heap memory of main.
  * Errors     watch_start fails on unusable options; a lost watch is opened again with backoff.
  * Threads    a thread of its own: the runtime cuts a watcher that is 64 events behind, so nothing
@@ -16,7 +16,8 @@
 struct watch;
 
 bool watch_start(const struct config *cfg, struct shard **shards, size_t n_shards,
-                 struct mailbox *control, struct watch **out, struct err *err) MUST_CHECK;
+                 struct mailbox *control, struct ambient *ambient, struct watch **out,
+                 struct err *err) MUST_CHECK;
 void watch_stop(struct watch *w);
 
 #endif

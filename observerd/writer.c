@@ -8,6 +8,11 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
+/* A run that a batch of ours lost: what was added for it meanwhile builds on rows that are not. */
+struct gone {
+    int64_t run_key, fence;
+};
+
 struct writer {
     struct writer_options o;
     pthread_t thread;
@@ -21,6 +26,8 @@ struct writer {
     int64_t stop_by_ms;
     struct writer_result *results;
     size_t n_results, cap_results;
+    struct gone *gone;
+    size_t n_gone, cap_gone;
     int64_t rate_from_ms, rate_events; /* of the last second */
     int64_t rate;
 };
@@ -76,11 +83,38 @@ writer_take_results(struct writer *w, struct writer_result *out, size_t max)
 
     pthread_mutex_lock(&w->mu);
     n = w->n_results < max ? w->n_results : max;
-    memcpy(out, w->results, n * sizeof *out);
-    memmove(w->results, w->results + n, (w->n_results - n) * sizeof *out);
-    w->n_results -= n;
+    if (n) {
+        memcpy(out, w->results, n * sizeof *out);
+        memmove(w->results, w->results + n, (w->n_results - n) * sizeof *out);
+        w->n_results -= n;
+    }
     pthread_mutex_unlock(&w->mu);
     return n;
+}
+
+/* What an owner added; a later owner's rows of the same run stay. */
+static void
+drop_owned(struct batch *b, int64_t run_key, int64_t fence)
+{
+    for (size_t i = 0; i < b->n_runs; i++)
+        if (b->runs[i].run_key == run_key && b->runs[i].fence == fence) {
+            batch_drop_run(b, run_key);
+            return;
+        }
+}
+
+void
+writer_forget(struct writer *w, int64_t run_key, int64_t fence)
+{
+    size_t kept = 0;
+
+    pthread_mutex_lock(&w->mu);
+    drop_owned(w->pending, run_key, fence);
+    for (size_t i = 0; i < w->n_gone; i++)
+        if (w->gone[i].run_key != run_key || w->gone[i].fence != fence)
+            w->gone[kept++] = w->gone[i];
+    w->n_gone = kept;
+    pthread_mutex_unlock(&w->mu);
 }
 
 /* --- results ----------------------------------------------------------------------------- */
@@ -95,10 +129,18 @@ report(struct writer *w, const struct batch_run *r, enum writer_verdict verdict)
     }
     w->results[w->n_results++] = (struct writer_result){
         .run_key = r->run_key,
+        .fence = r->fence,
         .verdict = verdict,
         .terminal = r->terminal,
         .closed = r->closed,
     };
+    if (verdict != WRITER_COMMITTED) {
+        if (w->n_gone == w->cap_gone) {
+            w->cap_gone = w->cap_gone ? w->cap_gone * 2 : 64;
+            w->gone = xrealloc(w->gone, w->cap_gone * sizeof *w->gone);
+        }
+        w->gone[w->n_gone++] = (struct gone){r->run_key, r->fence};
+    }
     pthread_mutex_unlock(&w->mu);
 }
 
@@ -118,9 +160,12 @@ committed(struct writer *w, const struct batch *b)
     }
 }
 
-static void
+/* False: the batch has no such run. */
+static bool
 lost(struct writer *w, struct batch *b, int64_t run_key, enum writer_verdict verdict)
 {
+    size_t before = b->n_dropped;
+
     for (size_t i = 0; i < b->n_runs; i++)
         if (b->runs[i].run_key == run_key) {
             struct log_ctx ctx = {.run_id = b->runs[i].run_id};
@@ -132,6 +177,7 @@ lost(struct writer *w, struct batch *b, int64_t run_key, enum writer_verdict ver
             break;
         }
     batch_drop_run(b, run_key);
+    return b->n_dropped > before;
 }
 
 /* --- storing ----------------------------------------------------------------------------- */
@@ -147,22 +193,33 @@ out_of_time(struct writer *w)
     return over;
 }
 
-/* Wait, but not past the end of the stop limit. */
+/* Wait, but not past the end of the stop limit; a stop wakes it. */
 static void
 pause_ms(struct writer *w, int64_t ms)
 {
+    int64_t until_ms = clock_mono_ms() + ms;
     struct timespec until;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&w->mu);
+    if (w->stopping && until_ms > w->stop_by_ms)
+        until_ms = w->stop_by_ms;
+    until.tv_sec = until_ms / 1000;
+    until.tv_nsec = until_ms % 1000 * 1000000;
     pthread_cond_timedwait(&w->work, &w->mu, &until);
     pthread_mutex_unlock(&w->mu);
+}
+
+/* While stopping, a server that does not answer may cost what is left of the limit, no more. */
+static void
+bound_waits(struct writer *w)
+{
+    int64_t left;
+
+    pthread_mutex_lock(&w->mu);
+    left = w->stopping ? w->stop_by_ms - clock_mono_ms() : INT64_MAX;
+    pthread_mutex_unlock(&w->mu);
+    if (left < db_timeout(w->db))
+        db_set_timeout(w->db, left > 100 ? (int)left : 100);
 }
 
 /* Nothing is written by an instance that others may count as dead. */
@@ -181,13 +238,12 @@ static void
 drop_strangers(struct writer *w, struct batch *b)
 {
     AUTO_BUF keys = {0};
-    char *save = NULL;
     bool any = false;
 
     buf_str(&keys, db_detail(w->db));
-    for (char *k = strtok_r(keys.p, ",", &save); k; k = strtok_r(NULL, ",", &save)) {
-        lost(w, b, strtoll(k, NULL, 10), WRITER_LOST);
-        any = true;
+    for (const char *k = buf_cstr(&keys); *k; k += strcspn(k, ",")) {
+        k += *k == ',';
+        any = lost(w, b, strtoll(k, NULL, 10), WRITER_LOST) || any;
     }
     if (!any) /* cannot happen while the guard names them; do not spin if it does */
         while (!batch_is_empty(b))
@@ -198,7 +254,9 @@ drop_strangers(struct writer *w, struct batch *b)
 
 /*
  * A commit whose answer never came: the rows say whether it happened. The transaction was for
- * all its runs or none, so one run that moved is proof, unless it moved by nothing.
+ * all its runs or none, so one run whose cursor is where we moved it is proof: only its owner
+ * moves that. A sequence number alone proves nothing (handlers append, too); then the batch is
+ * sent again, and the guard drops what was stored or has moved, to be loaded anew.
  */
 static bool
 was_committed(struct writer *w, struct batch *b, bool *known)
@@ -211,7 +269,7 @@ was_committed(struct writer *w, struct batch *b, bool *known)
 
     buf_char(&keys, '{');
     for (size_t i = 0; i < b->n_runs; i++)
-        if (b->runs[i].run_key && b->runs[i].new_seq > b->runs[i].old_seq)
+        if (b->runs[i].run_key && b->runs[i].new_cursor != b->runs[i].old_cursor)
             buf_printf(&keys, "%s%lld", keys.len > 1 ? "," : "", (long long)b->runs[i].run_key);
     buf_char(&keys, '}');
     db_args_init(&args);
@@ -224,8 +282,7 @@ was_committed(struct writer *w, struct batch *b, bool *known)
             const struct batch_run *r = &b->runs[i];
 
             if (r->run_key == db_int(rows, row, 0) && r->fence == db_int(rows, row, 1) &&
-                r->new_cursor == db_int(rows, row, 2) && r->new_seq == db_int(rows, row, 3) &&
-                r->new_seq > r->old_seq)
+                r->new_cursor == db_int(rows, row, 2) && r->new_cursor != r->old_cursor)
                 yes = true;
         }
     return yes;
@@ -269,34 +326,42 @@ store_refused(struct writer *w, struct batch *b, const struct err *cause)
 static bool
 store(struct writer *w, struct batch *b)
 {
-    int64_t backoff = 50;
+    int64_t backoff = 20;
     struct err err;
-    bool doubt = false;
+    bool doubt = false, warned = false;
 
     while (!batch_is_empty(b)) {
         if (!wait_until_alive(w))
             return false;
+        bound_waits(w);
         if (doubt) {
             bool known, yes = was_committed(w, b, &known);
 
             if (yes)
                 break;
-            if (!known) {
-                if (out_of_time(w))
-                    return false;
-                pause_ms(w, backoff);
-                backoff = backoff < 2000 ? backoff * 2 : 2000;
-                continue;
-            }
-            doubt = false;
+            doubt = !known;
+        }
+        if (doubt) {
+            if (out_of_time(w))
+                return false;
+            pause_ms(w, backoff);
+            backoff = backoff < 2000 ? backoff * 2 : 2000;
+            continue;
         }
         if (batch_store(b, w->db, &err))
             break;
         if (err.code == ERR_GUARD) {
             drop_strangers(w, b);
         } else if (err.code == ERR_DB) {
-            log_err(LOG_WARN, &err, "batch not stored, it is kept and sent again");
+            /* A full disk or a standby takes connections and refuses rows: pause in any case. */
+            log_err(warned ? LOG_DEBUG : LOG_WARN, &err,
+                    "batch not stored, it is kept and sent again");
+            warned = true;
             doubt = true;
+            if (out_of_time(w))
+                return false;
+            pause_ms(w, backoff);
+            backoff = backoff < 2000 ? backoff * 2 : 2000;
         } else {
             return store_refused(w, b, &err);
         }
@@ -353,6 +418,8 @@ writer_main(void *arg)
         b = w->pending;
         w->pending = b == &w->batches[0] ? &w->batches[1] : &w->batches[0];
         w->pending->serial = b->serial + 1;
+        for (size_t i = 0; i < w->n_gone; i++)
+            drop_owned(b, w->gone[i].run_key, w->gone[i].fence);
         w->sending = true;
         room_wanted = w->room_wanted;
         w->room_wanted = false;
@@ -416,6 +483,7 @@ writer_stop(struct writer *w, int64_t limit_ms)
     pthread_cond_destroy(&w->work);
     pthread_mutex_destroy(&w->mu);
     free(w->results);
+    free(w->gone);
     free(w);
     return !left;
 }

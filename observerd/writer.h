@@ -8,7 +8,7 @@
  *            writer_lock and writer_unlock only. Results are taken by the shard's queue thread.
  * Errors     Postgres being away is no error: the batch is kept and sent again, and an unknown
  *            outcome is settled by reading. What a run lost is reported as a result.
- * Threads    lock, unlock, is_full, take_results: the queue thread; stop: any.
+ * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop: any.
  */
 #ifndef MACP_OBSERVERD_WRITER_H
 #define MACP_OBSERVERD_WRITER_H
@@ -31,7 +31,7 @@ enum writer_verdict {
 };
 
 struct writer_result {
-    int64_t run_key;
+    int64_t run_key, fence; /* of the owner whose rows they were */
     enum writer_verdict verdict;
     bool terminal; /* the end of the run is committed */
     bool closed;   /* its observer row is closed */
@@ -64,5 +64,11 @@ bool writer_is_idle(struct writer *w);
 
 /* Up to max results; the rest stays. */
 size_t writer_take_results(struct writer *w, struct writer_result *out, size_t max);
+
+/*
+ * The queue thread knows that the run is not ours under this fence any more: nothing of it is
+ * pending after this. Until then the writer leaves out what is added to a run that it lost.
+ */
+void writer_forget(struct writer *w, int64_t run_key, int64_t fence);
 
 #endif

@@ -102,13 +102,12 @@ json_escape(struct buf *b, unsigned char c)
 {
     static const char short_form[] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
                                       ['\t'] = 't', ['"'] = '"',  ['\\'] = '\\'};
+    static const char digits[] = "0123456789abcdef";
 
-    if (c < sizeof short_form && short_form[c]) {
-        buf_char(b, '\\');
-        buf_char(b, short_form[c]);
-    } else {
-        buf_printf(b, "\\u%04x", c);
-    }
+    if (c < sizeof short_form && short_form[c])
+        buf_add(b, (const char[]){'\\', short_form[c]}, 2);
+    else
+        buf_add(b, (const char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, 6);
 }
 
 void

@@ -33,8 +33,8 @@ token_count(const json_t *call, const char *key)
     return jv_opt_num(jv_get(call, key), &n) ? n : 0;
 }
 
-static void
-count_tokens(struct metrics *m, const struct event *e)
+double
+metrics_call_cost(const struct event *e)
 {
     const json_t *call = jv_get(e->data, "decodedPayload");
     double prompt = token_count(call, "promptTokens");
@@ -42,12 +42,24 @@ count_tokens(struct metrics *m, const struct event *e)
     const struct model_price *price;
 
     if (!(prompt > 0) && !(completion > 0))
-        return;
+        return 0;
     price = price_of(e->cost_model ? e->cost_model : jv_cstr(jv_get(call, "model")));
+    return (prompt * price->prompt + completion * price->completion) / 1000000;
+}
+
+static void
+count_tokens(struct metrics *m, const struct event *e)
+{
+    const json_t *call = jv_get(e->data, "decodedPayload");
+    double prompt = token_count(call, "promptTokens");
+    double completion = token_count(call, "completionTokens");
+
+    if (!(prompt > 0) && !(completion > 0))
+        return;
     m->prompt_tokens += prompt;
     m->completion_tokens += completion;
     m->total_tokens += prompt + completion;
-    m->estimated_cost_usd += (prompt * price->prompt + completion * price->completion) / 1000000;
+    m->estimated_cost_usd += metrics_call_cost(e);
 }
 
 /* --- fold -------------------------------------------------------------------------------- */

@@ -28,6 +28,9 @@ struct metrics {
 
 void metrics_fold(struct metrics *m, const struct event *e);
 
+/* What a llm.call.completed costs in USD by the price list; 0 without tokens. */
+double metrics_call_cost(const struct event *e);
+
 /*
  * The client's summary. With all: every member, null when unknown; else unknown ones are left out.
  */

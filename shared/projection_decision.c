@@ -24,8 +24,8 @@ static const struct vote_rule {
     {VOTE_DENY, {"reject", "deny", "block", "no"}, {"Reject", "TaskReject", "HandoffDecline"}},
 };
 
-static enum vote
-infer_vote(struct view message_type, const json_t *payload)
+enum vote
+decision_vote(struct view message_type, const json_t *payload)
 {
     AUTO_BUF scratch = {0};
     struct view word = value_view(jv_first_of(payload, "vote", "recommendation"), "", &scratch);
@@ -94,6 +94,20 @@ infer_outcome(struct view action)
     if (view_in(word, positive, ARRAY_LEN(positive)))
         return OUTCOME_TRUE;
     return view_in(word, negative, ARRAY_LEN(negative)) ? OUTCOME_FALSE : OUTCOME_NULL;
+}
+
+const json_t *
+decision_proposal(const json_t *payload)
+{
+    return jv_first(payload, proposal_keys, ARRAY_LEN(proposal_keys));
+}
+
+enum outcome
+decision_outcome(const json_t *payload, struct view action)
+{
+    const json_t *said = jv_first_of(payload, "outcomePositive", "outcome_positive");
+
+    return !said ? infer_outcome(action) : jv_truthy(said) ? OUTCOME_TRUE : OUTCOME_FALSE;
 }
 
 /* --- contributions ------------------------------------------------------------------------ */
@@ -200,12 +214,11 @@ reduce_proposal(struct reduction *r)
     struct projection *p = r->p;
     AUTO_BUF type_text = {0}, sender_text = {0}, proposal_text = {0};
     struct view message_type = value_view(jv_first_of(r->data, "messageType"), "", &type_text);
-    struct view proposal = reduction_str(
-        r, jv_first(r->payload, proposal_keys, ARRAY_LEN(proposal_keys)), &proposal_text);
+    struct view proposal = reduction_str(r, decision_proposal(r->payload), &proposal_text);
     struct name *sender =
         name_intern(&p->names, value_view(jv_first_of(r->data, "sender"), "", &sender_text));
     double explicit = value_num(jv_get(r->payload, "confidence"));
-    enum vote vote = infer_vote(message_type, r->payload);
+    enum vote vote = decision_vote(message_type, r->payload);
     struct share share = share_of_allow(p); /* with the oldest, which the new one may push out */
 
     share_add(&share, vote);
@@ -239,15 +252,15 @@ note_supersedes(struct reduction *r)
     text_set(&r->p->names, &r->p->decision.supersedes_json, (struct view){json.p, json.len});
 }
 
-static double
-final_confidence(const struct reduction *r)
+double
+decision_confidence(const struct projection *p, const json_t *payload)
 {
-    double explicit = value_num(jv_get(r->payload, "confidence"));
-    struct share share = share_of_allow(r->p);
+    double explicit = value_num(jv_get(payload, "confidence"));
+    struct share share = share_of_allow(p);
 
     if (!isnan(explicit))
         return explicit;
-    return share.votes > 0 ? share.allow / share.votes : r->p->decision.confidence;
+    return share.votes > 0 ? share.allow / share.votes : p->decision.confidence;
 }
 
 static void
@@ -269,15 +282,14 @@ reduce_decision(struct reduction *r)
     struct names *names = &r->p->names;
     struct decision *d = &r->p->decision;
     AUTO_BUF action_text = {0}, reason_text = {0}, id_text = {0};
-    const json_t *said = jv_first_of(r->payload, "outcomePositive", "outcome_positive");
     const json_t *id = jv_first_of(r->payload, "commitmentId");
     const json_t *sender = jv_first_of(r->data, "sender");
     struct view action = value_view(jv_first_of(r->payload, "action"), "resolved", &action_text);
 
     if (d->finalized)
         return;
-    d->outcome = !said ? infer_outcome(action) : jv_truthy(said) ? OUTCOME_TRUE : OUTCOME_FALSE;
-    d->confidence = final_confidence(r);
+    d->outcome = decision_outcome(r->payload, action);
+    d->confidence = decision_confidence(r->p, r->payload);
     d->present = d->finalized = true;
     text_set(names, &d->action, action);
     put_reason(r->p,

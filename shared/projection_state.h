@@ -365,6 +365,13 @@ typedef void (*reducer_fn)(struct reduction *r);
 /* Indexed by type; the last entry is for types outside the list. No entry is NULL. */
 extern const reducer_fn projection_reducers[EVENT__COUNT + 1];
 
+/* What a message or commitment means; reports tell the same story. */
+enum vote decision_vote(struct view message_type, const json_t *payload);
+const json_t *decision_proposal(const json_t *payload); /* the id's value; lends, may be NULL */
+enum outcome decision_outcome(const json_t *payload, struct view action);
+/* Of a commitment not folded yet: as said, else the share of votes for; NAN when unknown. */
+double decision_confidence(const struct projection *p, const json_t *payload);
+
 /* Those that live in files of their own. */
 void reduce_participant_seen(struct reduction *r);
 void reduce_message_sent(struct reduction *r);

@@ -13,11 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "observerd/batch.h"
 #include "shared/clock.h"
+#include "tests/support/latency.h"
+#include "tests/support/machine.h"
 #include "tests/support/world.h"
 
 #define DECISION "macp.mode.decision.v1"
@@ -30,7 +31,7 @@ enum { FLOOR_WINDOW = 20 };
 struct figures {
     double path_s, floor_s;
     int envelopes, rows, floor_batches;
-    int64_t p50_ms, p99_ms, max_ms;
+    struct latency_figures latency;
 };
 
 static bool
@@ -65,7 +66,7 @@ wait_stored(struct world *w, int64_t wanted, struct err *err)
             return false;
         if (strtoll(got, NULL, 10) >= wanted)
             return true;
-        usleep(2000);
+        process_pause(2);
     } while (clock_mono_ms() < deadline);
     return err_set(err, ERR_IO, "only %s of %" PRId64 " envelopes are stored", got, wanted);
 }
@@ -293,112 +294,26 @@ measure_floor(struct world *w, struct figures *f, struct err *err)
 
 /* --- latency --------------------------------------------------------------------------------- */
 
-static int
-by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Note when each ordinal is first seen by a reader. */
-static bool
-watch_cursor(struct world *w, const char *session, int64_t seen_ms[SLOW_ENVELOPES + 1],
-             struct err *err)
-{
-    int64_t deadline = clock_mono_ms() + WAIT_MS;
-    int64_t known = 0;
-
-    while (known < SLOW_ENVELOPES) {
-        char got[32];
-
-        if (!world_sql(w, got, sizeof(got), err,
-                       "select cursor from macp.run_observers join macp.runs using (run_key) where "
-                       "session_id = '%s'",
-                       session))
-            return false;
-        for (int64_t now = clock_wall_ms(); known < strtoll(got, NULL, 10);)
-            seen_ms[++known] = now;
-        if (clock_mono_ms() > deadline)
-            return err_set(err, ERR_IO, "only %" PRId64 " envelopes arrived", known);
-        usleep(500);
-    }
-    return true;
-}
-
 static bool
 measure_latency(struct world *w, struct figures *f, struct err *err)
 {
     static char session[1][WORLD_SESSION_LEN];
-    static int64_t seen_ms[SLOW_ENVELOPES + 1], took_ms[SLOW_ENVELOPES];
-    AUTO_DB_RESULT *sent = NULL;
+    struct latency *watch;
     json_t *job;
-    int n = 0;
 
     if (!post_runs(w, 1, session, err))
         return false;
+    watch = latency_watch(w->admin_url, session[0], SLOW_ENVELOPES, WAIT_MS);
     job = runtime_ctl_call(&w->ctl,
                            json_pack("{s:s, s:[s], s:i, s:i, s:b, s:b}", "cmd", "pump", "ids",
                                      session[0], "envelopes", SLOW_ENVELOPES, "rate", SLOW_RATE,
                                      "waitSubscribers", 1, "wait", 0),
                            WAIT_MS, err);
-    if (!job)
-        return false;
     json_decref(job);
-    if (!watch_cursor(w, session[0], seen_ms, err) ||
-        !world_sql_rows(w, &sent, err,
-                        "select ordinal, (extract(epoch from sent_at) * 1000)::bigint from "
-                        "macp.run_events_raw join macp.runs using (run_key) where session_id = "
-                        "'%s' and source = 'session' and ordinal > 1 order by ordinal",
-                        session[0]))
-        return false;
-    for (int i = 0; i < db_rows(sent); i++)
-        took_ms[n++] = seen_ms[db_int(sent, i, 0)] - db_int(sent, i, 1);
-    qsort(took_ms, (size_t)n, sizeof(took_ms[0]), by_value);
-    f->p50_ms = took_ms[n / 2];
-    f->p99_ms = took_ms[n * 99 / 100];
-    f->max_ms = took_ms[n - 1];
-    return true;
+    return latency_finish(watch, &f->latency, err) && job;
 }
 
 /* --- output ---------------------------------------------------------------------------------- */
-
-static void
-cpu_model(char *out, size_t size)
-{
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[256];
-
-    snprintf(out, size, "unknown processor");
-    while (f && fgets(line, sizeof(line), f)) {
-        const char *colon = strchr(line, ':');
-
-        if (strncmp(line, "model name", 10) == 0 && colon) {
-            snprintf(out, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-}
-
-static void
-print_machine(void)
-{
-    struct utsname u;
-    char model[128];
-    double load[3] = {0};
-
-    cpu_model(model, sizeof(model));
-    uname(&u);
-    getloadavg(load, 3);
-    printf("machine   %s, %ld cores, %s %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), u.sysname,
-           u.release);
-    printf("load      %.2f %.2f %.2f (before the start; runtime, daemon and Postgres share the "
-           "cores)\n",
-           load[0], load[1], load[2]);
-    fflush(stdout);
-}
 
 static void
 print_figures(const struct figures *f)
@@ -412,8 +327,8 @@ print_figures(const struct figures *f)
            f->rows, f->floor_batches, (double)f->rows / f->floor_s, f->floor_s / f->path_s);
     printf("\nlatency, %d envelopes at %d/s, envelope to visible in Postgres (+-1 ms)\n",
            SLOW_ENVELOPES, SLOW_RATE);
-    printf("p50 %" PRId64 " ms   p99 %" PRId64 " ms   max %" PRId64 " ms\n", f->p50_ms, f->p99_ms,
-           f->max_ms);
+    printf("p50 %" PRId64 " ms   p99 %" PRId64 " ms   max %" PRId64 " ms\n", f->latency.p50_ms,
+           f->latency.p99_ms, f->latency.max_ms);
 }
 
 int
@@ -424,7 +339,7 @@ main(void)
     struct err err = {0};
     bool ok;
 
-    print_machine();
+    machine_print();
     ok = world_start(&w, &(struct world_options){0}, &err) && world_wait_ready(&w, &err) &&
          measure_path(&w, &f, &err) && measure_latency(&w, &f, &err);
     if (ok) {

@@ -1,7 +1,7 @@
 /*
  * The reducer rules and the metrics, one vector per rule; the canonical events of whole sessions;
  * and one property of all of them: a run folded in two parts, written and loaded in between, ends
- * in the state of the whole. Files named as arguments are checked as sessions instead.
+ * in the state of the whole. A file named as argument holds one session a line, checked instead.
  */
 #include <glob.h>
 #include <stdio.h>
@@ -119,7 +119,7 @@ check_metrics(const json_t *vector, struct buf *diff)
 }
 
 static void
-run_file(struct vectors *v, const char *name, void (*check)(const json_t *, struct buf *))
+run_file(struct vectors *v, const char *name, vector_check check)
 {
     AUTO_BUF path = {0};
     AUTO_JSON *file = NULL;
@@ -205,13 +205,13 @@ main(int argc, char **argv)
     struct vectors v;
 
     vectors_begin(&v);
-    for (int i = 1; i < argc; i++)
-        run_session(&v, argv[i]);
-    if (argc > 1)
-        return vectors_end(&v) ? 0 : 1;
-    run_sessions(&v);
-    run_file(&v, "reduce", check_reduce);
-    run_file(&v, "reduce_caps", check_reduce);
-    run_file(&v, "metrics", check_metrics);
+    if (argc > 1) {
+        vectors_check_lines(&v, argv[1], check_session);
+    } else {
+        run_sessions(&v);
+        run_file(&v, "reduce", check_reduce);
+        run_file(&v, "reduce_caps", check_reduce);
+        run_file(&v, "metrics", check_metrics);
+    }
     return vectors_end(&v) ? 0 : 1;
 }

@@ -1,28 +1,31 @@
 /*
  * Whole sessions: raw input and events of our own in, numbered canonical events, projection and
- * metrics out. Walks the same way an envelope takes in the observer.
+ * metrics out. Walks the same way an envelope takes in the observer. A file named as argument holds
+ * one session a line, checked instead of the vectors.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <glob.h>
 #include <string.h>
 
 #include "observerd/normalize.h"
+#include "observerd/seen.h"
 #include "shared/metrics.h"
 #include "shared/projection.h"
 #include "tests/golden/pipeline.h"
 #include "tests/support/vectors.h"
+
+/* Vectors are made to be readable; one that is not ends the program. */
+#define MUST(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            BUG("a vector breaks this: %s", #cond);                                                \
+    } while (0)
 
 struct session {
     const json_t *vector, *trace;
     struct normalizer normalizer;
     struct arena arena; /* of one input item */
     struct event_list events;
-    json_t *stored; /* keys of envelopes seen */
+    struct seen seen;
     int64_t seq;
     struct projection *projection;
     struct metrics metrics;
@@ -54,7 +57,7 @@ base64_bytes(struct session *s, const json_t *object, const char *key, const cha
 
     if (!text)
         return;
-    assert_true(jv_base64_decode(text, strlen(text), &bytes));
+    MUST(jv_base64_decode(text, strlen(text), &bytes));
     *p = arena_strndup(&s->arena, buf_cstr(&bytes), bytes.len);
     *n = bytes.len;
 }
@@ -160,8 +163,8 @@ raw_of(struct session *s, const json_t *raw)
     for (unsigned k = 0; k < RAW__COUNT; k++)
         if (strcmp(raw_kind_name((enum raw_kind)k), jv_cstr(jv_get(raw, "kind"))) == 0)
             out.kind = (enum raw_kind)k;
-    assert_true(out.kind < RAW__COUNT);
-    assert_true(clock_parse(jv_cstr(jv_get(raw, "receivedAt")), &out.received_ms));
+    MUST(out.kind < RAW__COUNT);
+    MUST(clock_parse(jv_cstr(jv_get(raw, "receivedAt")), &out.received_ms));
     body = jv_get(raw, body_keys[out.kind]);
     if (!body)
         return out;
@@ -189,20 +192,12 @@ raw_of(struct session *s, const json_t *raw)
 
 /* --- the pipeline ------------------------------------------------------------------------ */
 
-/* True when this envelope was stored before; remembers it otherwise. */
 static bool
 is_duplicate(struct session *s, const struct raw_event *raw)
 {
     const struct envelope *e = raw->kind == RAW_STREAM_ENVELOPE ? raw->envelope : NULL;
-    const char *key;
 
-    if (!e || !*e->message_id)
-        return false;
-    key = arena_printf(&s->arena, "%s\x01%s\x01%s", e->message_id, e->message_type, e->sender);
-    if (json_object_get(s->stored, key))
-        return true;
-    json_object_set_new(s->stored, key, json_true());
-    return false;
+    return e && *e->message_id && !seen_add(&s->seen, e->message_id, e->message_type, e->sender);
 }
 
 static void
@@ -214,7 +209,7 @@ add_own(struct session *s, const json_t *events)
 
         json_object_set_new(document, "seq", json_integer(0)); /* the reader wants one */
         json_decref(e->data);
-        assert_true(event_read(document, e));
+        MUST(event_read(document, e));
         normalize_redact_own(&s->normalizer, e);
     }
 }
@@ -268,7 +263,7 @@ parsed(const struct buf *text)
 {
     json_t *v = json_loadb(buf_cstr(text), text->len, JSON_DECODE_INT_AS_REAL, NULL);
 
-    assert_non_null(v);
+    MUST(v);
     return v;
 }
 
@@ -300,7 +295,6 @@ run_vector(const json_t *vector, struct buf *diff)
     const json_t *context = jv_get(vector, "context"), *known, *input = jv_get(vector, "input");
     struct session s = {.vector = vector,
                         .trace = jv_get(context, "traceContext"),
-                        .stored = json_object(),
                         .raw_seqs = json_array(),
                         .canonical = json_array(),
                         .projection = projection_new(jv_cstr(jv_get(context, "runId")))};
@@ -319,37 +313,42 @@ run_vector(const json_t *vector, struct buf *diff)
     projection_free(s.projection);
     redact_free((struct redactor *)s.normalizer.redactor);
     json_decref(s.normalizer.known);
-    json_decref(s.stored);
+    seen_fini(&s.seen);
     json_decref(s.raw_seqs);
     json_decref(s.canonical);
 }
 
 static void
-test_sessions_give_what_the_vectors_say(void **state)
+run_file(struct vectors *v, const char *path)
 {
-    struct vectors v;
+    AUTO_JSON *vector = vector_load(path);
+    AUTO_BUF diff = {0};
+
+    run_vector(vector, &diff);
+    vectors_report(v, jv_cstr(jv_get(vector, "name")), &diff);
+}
+
+static void
+run_files(struct vectors *v)
+{
     glob_t files;
 
-    (void)state;
-    vectors_begin(&v);
-    assert_int_equal(glob(VECTORS_DIR "*.json", 0, NULL, &files), 0);
-    for (size_t i = 0; i < files.gl_pathc; i++) {
-        AUTO_JSON *vector = vector_load(files.gl_pathv[i]);
-        AUTO_BUF diff = {0};
-
-        run_vector(vector, &diff);
-        vectors_report(&v, jv_cstr(jv_get(vector, "name")), &diff);
-    }
+    if (glob(VECTORS_DIR "*.json", 0, NULL, &files) != 0)
+        BUG("no session vectors in " VECTORS_DIR);
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        run_file(v, files.gl_pathv[i]);
     globfree(&files);
-    assert_true(vectors_end(&v));
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sessions_give_what_the_vectors_say),
-    };
+    struct vectors v;
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    vectors_begin(&v);
+    if (argc > 1)
+        vectors_check_lines(&v, argv[1], run_vector);
+    else
+        run_files(&v);
+    return vectors_end(&v) ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-/* The observer only reads: what the runtime counted, and what the programs are made of. */
+/* The observer only reads: what the runtime counted. (What the programs are made of:
+ * observer_gate.sh.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +7,6 @@
 
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/expect.h"
@@ -102,31 +102,6 @@ resubscribing_after_a_cut_sends_one_frame_with_the_cursor(void **state)
     json_decref(before);
 }
 
-/* Runs the shell gate; its output is the test's. */
-static void
-gate(const char *option)
-{
-    char command[PATH_MAX + 96];
-
-    snprintf(command, sizeof(command), "sh tests/support/observer_gate.sh %s '%s'", option,
-             world.build);
-    assert_int_equal(system(command), 0);
-}
-
-static void
-programs_contain_nothing_that_sends(void **state)
-{
-    (void)state;
-    gate("");
-}
-
-static void
-gate_notices_a_planted_send(void **state)
-{
-    (void)state;
-    gate("--self-test");
-}
-
 static int
 set_up(void **state)
 {
@@ -155,8 +130,6 @@ main(void)
         cmocka_unit_test(observing_makes_no_writing_call_and_one_frame_per_stream),
         cmocka_unit_test(every_call_carries_the_observers_credential),
         cmocka_unit_test(resubscribing_after_a_cut_sends_one_frame_with_the_cursor),
-        cmocka_unit_test(programs_contain_nothing_that_sends),
-        cmocka_unit_test(gate_notices_a_planted_send),
     };
 
     return cmocka_run_group_tests_name("observer only", tests, set_up, tear_down);

@@ -180,6 +180,8 @@ without_postgres_requests_are_503_at_once_and_recover_by_themselves(void **state
     expect_ok(http_get(&world.http, &r, &err, "/healthz"), &err, "/healthz");
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(json_object_get(r.json, "ok")));
+    expect_ok(http_get(&world.http, &r, &err, "/healthz?strict=1"), &err, "/healthz?strict=1");
+    assert_int_equal(r.status, 503);
     expect_ok(world_start_postgres(&world, &err), &err, "start Postgres");
     if (!process_poll(posts_again, &last, process_slow(AGAIN_MS)))
         fail_msg("POST /runs still answers %d", last);

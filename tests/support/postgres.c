@@ -287,7 +287,7 @@ postgres_up(struct postgres *pg, struct err *err)
             return true;
         if (clock_mono_ms() >= deadline)
             return log_error_of(pg, "postgres did not come up", err);
-        usleep(20 * 1000);
+        process_pause(20);
     }
 }
 

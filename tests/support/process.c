@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #include "shared/clock.h"
 #include "shared/macros.h"
 
-enum { POLL_US = 5000, MAX_ENV = 64 };
+enum { LOOK_EVERY_MS = 5, MAX_ENV = 64 };
 
 extern char **environ;
 
@@ -162,10 +163,16 @@ process_stop(struct process *p, int sig, int timeout_ms)
             waitpid(p->pid, &status, 0);
             break;
         }
-        usleep(POLL_US);
+        process_pause(LOOK_EVERY_MS);
     }
     p->pid = 0;
     return shell_status(status);
+}
+
+void
+process_pause(int ms)
+{
+    poll(NULL, 0, ms);
 }
 
 bool
@@ -178,7 +185,7 @@ process_poll(bool (*cond)(void *ctx), void *ctx, int timeout_ms)
             return true;
         if (clock_mono_ms() >= deadline)
             return false;
-        usleep(POLL_US);
+        process_pause(LOOK_EVERY_MS);
     }
 }
 

@@ -61,6 +61,8 @@ int process_free_port(void);
 /* True when nobody listens on the loopback port now. */
 bool process_port_is_free(int port);
 
+/* The pause between two looks at a condition. */
+void process_pause(int ms);
 /* Poll until cond(ctx) or the time is up; returns the last answer. */
 bool process_poll(bool (*cond)(void *ctx), void *ctx, int timeout_ms);
 

@@ -17,8 +17,8 @@ for command in "$@"; do
     begin=$(date +%s)
     timeout 900 $command >"$log" 2>&1
     status=$?
-    p=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
-    f=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+    p=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p; s/^([a-z -]+: )?([0-9]+) passed, [0-9]+ failed.*/\2/p' "$log" | awk '{n += $1} END {print n + 0}')
+    f=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) test.*/\1/p; s/^([a-z -]+: )?[0-9]+ passed, ([0-9]+) failed.*/\2/p' "$log" | awk '{n += $1} END {print n + 0}')
     skipped=$(grep -cE '^\[  SKIPPED \] [a-z]' "$log")
     [ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1
     # A run that tested nothing proves nothing, and a skipped test is not a passed one.

@@ -38,10 +38,15 @@ json_t *vector_load(const char *path) MUST_CHECK;
 size_t vector_diff(const json_t *actual, const json_t *expected, const char *path,
                    struct buf *lines);
 
+/* Appends to differences what is wrong, nothing when all is well. */
+typedef void (*vector_check)(const json_t *vector, struct buf *differences);
+
 void vectors_begin(struct vectors *v);
 /* Count one vector; an empty text says that it passed. Prints what is wrong. */
 void vectors_report(struct vectors *v, const char *name, const struct buf *differences);
-/* Print the totals and free; true when nothing was wrong and something was run. */
+/* Check and report every line of a file that holds one vector a line. */
+void vectors_check_lines(struct vectors *v, const char *path, vector_check check);
+/* Print "N passed, N failed" and free; true when nothing was wrong and something was run. */
 bool vectors_end(struct vectors *v) MUST_CHECK;
 
 #endif

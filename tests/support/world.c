@@ -228,8 +228,9 @@ world_kill_runtime(struct world *w)
     process_stop(&w->runtime, SIGKILL, process_slow(STOP_MS));
 }
 
-bool
-world_start_observerd(struct world *w, struct err *err)
+static bool
+start_instance(struct world *w, struct process *process, const char *name, int metrics_port,
+               struct err *err)
 {
     char program[PATH_MAX + 32], url[POSTGRES_URL_LEN + 32], address[160], bearer[320], metrics[64];
     const char *env[ENV_MAX] = {NULL};
@@ -239,18 +240,36 @@ world_start_observerd(struct world *w, struct err *err)
     snprintf(address, sizeof(address), "RUNTIME_ADDRESS=%s", w->runtime_address);
     snprintf(bearer, sizeof(bearer), "RUNTIME_BEARER_TOKEN=%s",
              w->options.runtime_bearer ? w->options.runtime_bearer : WORLD_OBSERVER_TOKEN);
-    snprintf(metrics, sizeof(metrics), "OBSERVERD_METRICS_ADDR=127.0.0.1:%d", w->metrics_port);
+    snprintf(metrics, sizeof(metrics), "OBSERVERD_METRICS_ADDR=127.0.0.1:%d", metrics_port);
     env_add(env, observerd_defaults);
     env_add(env, (const char *const[]){url, address, bearer, metrics, NULL});
     env_add(env, w->options.observerd_env);
-    return process_start(&w->observerd,
+    return process_start(process,
                          &(struct process_spec){
-                             .name = "observerd",
+                             .name = name,
                              .dir = w->dir,
                              .argv = (const char *const[]){program, "run", NULL},
                              .env = env,
                          },
                          err);
+}
+
+bool
+world_start_observerd(struct world *w, struct err *err)
+{
+    return start_instance(w, &w->observerd, "observerd", w->metrics_port, err);
+}
+
+bool
+world_start_second_observerd(struct world *w, struct err *err)
+{
+    return start_instance(w, &w->second, "second", process_free_port(), err);
+}
+
+int
+world_stop_second_observerd(struct world *w, int timeout_ms)
+{
+    return process_stop(&w->second, SIGTERM, timeout_ms);
 }
 
 int
@@ -374,6 +393,7 @@ world_stop(struct world *w)
     runtime_ctl_close(&w->ctl);
     world_stop_web(w);
     world_stop_observerd(w, process_slow(STOP_MS));
+    world_stop_second_observerd(w, process_slow(STOP_MS));
     process_stop(&w->runtime, SIGTERM, process_slow(STOP_MS));
     close_database(w);
     if (w->dir[0])
@@ -458,7 +478,7 @@ world_wait_status(struct world *w, const char *run_id, const char *wanted, int t
                                wanted, buf_cstr(&r.body));
         if (clock_mono_ms() >= deadline)
             return err_set(err, ERR_IO, "run %s is still %s, not %s", run_id, seen, wanted);
-        usleep(10000);
+        process_pause(10);
     }
 }
 

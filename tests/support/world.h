@@ -56,7 +56,7 @@ struct world {
     char control_path[160];
     char base_url[64];
     int runtime_port, metrics_port, web_port;
-    struct process runtime, observerd, web;
+    struct process runtime, observerd, second, web; /* second: another observerd */
     struct runtime_ctl ctl;
     struct http http;
     struct db *db; /* as superuser, for looking */
@@ -78,6 +78,9 @@ bool world_start_observerd(struct world *w, struct err *err) MUST_CHECK;
 /* Exit status as a shell shows it; SIGKILL after timeout_ms. */
 int world_stop_observerd(struct world *w, int timeout_ms);
 void world_kill_observerd(struct world *w);
+/* Another instance on the same database and runtime; ended by world_stop at the latest. */
+bool world_start_second_observerd(struct world *w, struct err *err) MUST_CHECK;
+int world_stop_second_observerd(struct world *w, int timeout_ms);
 bool world_start_web(struct world *w, struct err *err) MUST_CHECK;
 void world_stop_web(struct world *w);
 /* As after a crash of the server. */

@@ -1,0 +1,4 @@
+-- name:   rebuild_begin
+-- params: none
+-- result: none; a transaction is open
+begin;

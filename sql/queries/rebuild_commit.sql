@@ -1,0 +1,4 @@
+-- name:   rebuild_commit
+-- params: none
+-- result: none; the transaction is stored
+commit;
