@@ -27,7 +27,7 @@
 #include "shared/program.h"
 #include "shared/schema.h"
 
-enum { INBOX_MAX = 4096, PARTITIONS_EVERY_MS = 3600000, RETRY_MS = 500 };
+enum { INBOX_MAX = 4096, PARTITIONS_EVERY_MS = 3600000, RETRY_MS = 500, STOP_WAIT_MS = 2000 };
 
 struct app {
     const struct config *cfg;
@@ -43,6 +43,7 @@ struct app {
     int signals, bell; /* descriptors */
     bool stopping;
     bool listening; /* LISTEN was made on the current connection */
+    bool away; /* Postgres did not answer: only the heartbeat tries, so that signals are seen */
     int64_t heartbeat_at, claim_at, notify_at, partitions_at;
 };
 
@@ -63,13 +64,18 @@ catalog_row(struct app *app, struct catalog_row *row)
     struct db_args args;
     struct err err;
 
+    if (app->away)
+        return;
     db_args_init(&args);
     db_arg_text(&args, row->kind);
     db_arg_bool(&args, row->ok);
     db_arg_text(&args, row->body);
     db_arg_text(&args, row->detail);
-    if (!db_run(app->db, SQL_CATALOG_STORE, &args, NULL, &err))
+    if (!db_run(app->db, SQL_CATALOG_STORE, &args, NULL, &err)) {
         log_err(LOG_DEBUG, &err, "catalog row not stored"); /* the next one comes soon */
+        app->away = err.code == ERR_DB;
+        app->heartbeat_at = 0;
+    }
 }
 
 static void
@@ -144,21 +150,26 @@ do_due(struct app *app)
 
         if (!ok)
             log_err(LOG_WARN, &err, "no heartbeat");
+        now = clock_mono_ms(); /* a failure may have taken its time */
         app->heartbeat_at = now + (ok ? app->cfg->observerd_lease_ms / 3 : RETRY_MS);
-        if (!ok)
-            return; /* the rest would fail, too */
+        app->away = !ok;
     }
     read_inbox(app);
+    if (app->away)
+        return; /* the rest would fail, too */
     if (now >= app->notify_at) {
         send_notifications(app);
         app->notify_at = now + NOTIFIER_INTERVAL_MS;
     }
     if (now >= app->claim_at) {
-        if (!claim_due(app->claim, &err))
+        if (!claim_due(app->claim, &err)) {
             log_err(LOG_WARN, &err, "cannot claim runs");
+            app->away = err.code == ERR_DB;
+            app->heartbeat_at = 0;
+        }
         app->claim_at = now + app->cfg->observerd_claim_interval_ms;
     }
-    if (now >= app->partitions_at) {
+    if (!app->away && now >= app->partitions_at) {
         if (!db_run(app->db, SQL_PARTITIONS_ENSURE, NULL, NULL, &err) ||
             !db_run(app->db, SQL_INSTANCES_FORGET, NULL, NULL, &err) ||
             !db_run(app->db, SQL_AMBIENT_FORGET, NULL, NULL, &err))
@@ -190,7 +201,7 @@ earliest(const struct app *app)
 {
     int64_t at = app->heartbeat_at;
 
-    if (app->claim_at < at)
+    if (!app->away && app->claim_at < at)
         at = app->claim_at;
     return at;
 }
@@ -205,7 +216,7 @@ wait_for_work(struct app *app)
     uint64_t n;
 
     /* A notification waits for its interval; the bell has been read by then. */
-    if (notifier_pending(&app->notifier) && app->notify_at - now < wait)
+    if (!app->away && notifier_pending(&app->notifier) && app->notify_at - now < wait)
         wait = app->notify_at - now;
     if (poll(fds, ARRAY_LEN(fds), wait > 0 ? (int)wait : 0) < 0 && errno != EINTR)
         BUG("poll: %d", errno);
@@ -253,9 +264,17 @@ stop(struct app *app)
 {
     int64_t until = clock_mono_ms() + app->cfg->observerd_drain_ms;
     bool stored = true;
+    sigset_t second;
     struct err err;
 
     log_info("stopping");
+    /* Nobody reads the descriptor from here on: a second signal ends the program at once. */
+    sigemptyset(&second);
+    sigaddset(&second, SIGTERM);
+    sigaddset(&second, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &second, NULL);
+    if (db_timeout(app->db) > STOP_WAIT_MS)
+        db_set_timeout(app->db, STOP_WAIT_MS);
     app->claim->draining = true;
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");

@@ -15,6 +15,29 @@ create index run_llm_calls_day on run_llm_calls (((ts at time zone 'utc')::date)
 
 create index runs_day on runs (day);
 
+-- Facts are inserted under the guard of their run's observer row, which goes with the run: a check
+-- of every row against runs would find nothing and cost more than the row itself.
+alter table run_participants drop constraint run_participants_run_key_fkey;
+alter table run_decisions drop constraint run_decisions_run_key_fkey;
+alter table run_votes drop constraint run_votes_run_key_fkey;
+alter table run_signals drop constraint run_signals_run_key_fkey;
+alter table run_llm_calls drop constraint run_llm_calls_run_key_fkey;
+
+-- They still go with their run, whoever deletes it.
+create function forget_facts() returns trigger
+language plpgsql set search_path = pg_catalog, macp, pg_temp as $$
+begin
+    delete from run_participants f using gone g where f.run_key = g.run_key;
+    delete from run_decisions f using gone g where f.run_key = g.run_key;
+    delete from run_votes f using gone g where f.run_key = g.run_key;
+    delete from run_signals f using gone g where f.run_key = g.run_key;
+    delete from run_llm_calls f using gone g where f.run_key = g.run_key;
+    return null;
+end
+$$;
+create trigger forget_facts after delete on runs
+    referencing old table as gone for each statement execute function forget_facts();
+
 -- An amount as the views show it; what no amount can be is null or cut, never an error.
 create function usd(amount numeric) returns numeric(18, 6)
 language sql immutable parallel safe as $$

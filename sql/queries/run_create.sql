@@ -4,7 +4,8 @@
 --         10 sourceRef text, 11 environment text, 12 scenarioRef text, 13 tags json,
 --         14 descriptor json, 15 metadata jsonb, 16 callbackUrl text, 17 callbackBearer text,
 --         18 cancelDelegated boolean, 19 pollTimeoutMs bigint, 20 eventTime timestamptz,
---         21 eventData jsonb, 22 actor text, 23 actorType text, 24 requestId text
+--         21 eventData jsonb, 22 actor text, 23 actorType text, 24 requestId text,
+--         25 origin posted|cloned, 26 auditAction text, 27 auditDetails jsonb
 -- result: the new run (id, session_id, status, trace_id); no row when its id, idempotency key or
 --         session is taken
 with created as (
@@ -12,7 +13,7 @@ with created as (
                       runtime_version, trace_id, source_kind, source_ref, environment,
                       scenario_ref, tags, descriptor, metadata, callback_url, callback_bearer,
                       cancel_delegated)
-    select $1::uuid, $2::text, $3::text, 'posted', $4::text, $5::text, $6::text,
+    select $1::uuid, $2::text, $3::text, $25::text, $4::text, $5::text, $6::text,
            $7::text, $8::text, $9::text, $10::text, $11::text,
            $12::text, array(select json_array_elements_text($13::json)), $14::json, $15::jsonb,
            $16::text, $17::text, $18::boolean
@@ -35,8 +36,10 @@ with created as (
     select run_key, 1, $20::timestamptz, $20::timestamptz
       from created
 ), audit as (
-    insert into audit_log (id, actor, actor_type, action, resource, resource_id, request_id)
-    select gen_random_uuid(), $22::text, $23::text, 'run.created', 'run', id::text, $24::text
+    insert into audit_log (id, actor, actor_type, action, resource, resource_id, details,
+                           request_id)
+    select gen_random_uuid(), $22::text, $23::text, $26::text, 'run', id::text, $27::jsonb,
+           $24::text
       from created
 )
 select id, session_id, status, trace_id

@@ -96,7 +96,7 @@ a_hostile_session_is_stored_whole_and_its_neighbour_is_served(void **state)
                      NEIGHBOUR_ENVELOPES);
     expect_sql(&world, "0", "select count(*) from macp.observer_gaps");
     expect_state_is_fold(&world, neighbour.run);
-    assert_true(peak - before < GROWTH_MAX_KB);
+    assert_true(peak - before < process_slow(GROWTH_MAX_KB)); /* sanitizers take more of it too */
     assert_true(seen.p99_ms < process_slow(P99_MAX_MS));
 }
 

@@ -77,7 +77,7 @@ progress(const struct posted *run, const char *message_id)
 
 /* --- what must have become of it ------------------------------------------------------------ */
 
-/* How many events of the type the message has made: message.received and its own. */
+/* The types of the events that the message has made, in order. */
 static void
 expect_events(const struct posted *run, const char *message_id, const char *wanted)
 {
@@ -308,6 +308,7 @@ burst_of_signals_is_stored_whole_and_in_order(void **state)
 static void
 signals_wait_while_postgres_is_away(void **state)
 {
+    enum { MANY = 500 }; /* more events than the observer holds in memory for a run */
     struct posted run;
     struct err err = {0};
 
@@ -316,16 +317,51 @@ signals_wait_while_postgres_is_away(void **state)
     open_session(&run);
     expect_status(&world, run.run, "running");
     world_stop_postgres(&world);
-    signal_from(PLANNER, run.session, "no-postgres-1");
-    signal_from(PLANNER, NULL, "no-postgres-2");
-    signal_from(PLANNER, "unheard-of", "no-postgres-3");
+    for (int i = 0; i < MANY; i++) {
+        char id[32];
+
+        snprintf(id, sizeof(id), "waiting-%d", i);
+        signal_from(PLANNER, run.session, id);
+    }
+    signal_from(PLANNER, NULL, "no-postgres-1");
+    signal_from(PLANNER, "unheard-of", "no-postgres-2");
     expect_ok(world_start_postgres(&world, &err), &err, "postgres");
-    expect_signal(&run, "no-postgres-1");
-    expect_in_table("", "no-postgres-2", "1");
-    expect_in_table("unheard-of", "no-postgres-3", "1");
-    signal_from(PLANNER, run.session, "no-postgres-4");
-    expect_signal(&run, "no-postgres-4");
-    expect_ambient(&run, "2 0");
+    expect_ambient(&run, "500 0");
+    expect_in_table("", "no-postgres-1", "1");
+    expect_in_table("unheard-of", "no-postgres-2", "1");
+    expect_sql_becomes(&world, "0",
+                       "select count(*) from macp.ambient_envelopes where session_id = '%s'",
+                       run.session);
+    signal_from(PLANNER, run.session, "back");
+    expect_signal(&run, "back");
+    expect_ambient(&run, "501 0");
+    decide(&run);
+    expect_status(&world, run.run, "completed");
+    assert_int_equal(expect_event_count(&world, run.run, "signal.emitted"), MANY + 1);
+    expect_stored_once(&world, run.run, run.session);
+    expect_sql(&world, "0",
+               "select count(*) from macp.observer_gaps where detail like '%%dropped%%'");
+}
+
+static void
+old_rows_of_sessions_are_forgotten_and_others_stay(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(world_stop_observerd(&world, 8000), 0);
+    expect_sql(&world, "3",
+               "with new as (insert into macp.ambient_envelopes (session_id, sender, message_type, "
+               "message_id, received_at, body) values ('forgotten', 'a', 'Signal', 'old', now() - "
+               "interval '25 hours', ''), ('forgotten', 'a', 'Signal', 'young', now() - interval "
+               "'23 hours', ''), ('', 'a', 'Signal', 'old', now() - interval '25 hours', '') "
+               "returning 1) select count(*) from new");
+    json_decref(expect_control(&world, json_pack("{s:s}", "cmd", "reset")));
+    expect_ok(world_start_observerd(&world, &err), &err, "observerd");
+    expect_in_table("forgotten", "old", "0");
+    expect_in_table("forgotten", "young", "1");
+    expect_in_table("", "old", "1");
+    watched_by(1);
 }
 
 static void
@@ -467,6 +503,7 @@ main(void)
         cmocka_unit_test(signal_of_no_session_stays_in_the_table),
         cmocka_unit_test(burst_of_signals_is_stored_whole_and_in_order),
         cmocka_unit_test(signals_wait_while_postgres_is_away),
+        cmocka_unit_test(old_rows_of_sessions_are_forgotten_and_others_stay),
         cmocka_unit_test(signals_of_a_restart_are_known_to_the_next_owner),
         cmocka_unit_test(interruption_of_the_watch_is_noted_as_a_gap),
         cmocka_unit_test(two_instances_make_one_event_and_the_heir_makes_the_rest),

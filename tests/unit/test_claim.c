@@ -1,0 +1,314 @@
+/* Claims against a real Postgres: nothing stays with nobody, nothing is claimed from ourselves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "observerd/claim.h"
+#include "observerd/session.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "tests/support/postgres.h"
+#include "tests/support/process.h"
+
+#define MY_ID "0b6f3c6e-1111-4222-8333-944455556666"
+
+enum { PATIENCE_MS = 20000 };
+
+static struct postgres *pg;
+static char database[POSTGRES_NAME_LEN];
+static struct db *admin, *db;
+static struct config *cfg;
+static struct shard shard;
+static struct shard *shards[] = {&shard};
+static struct claim *claim;
+
+static void
+ok(bool succeeded, const struct err *err)
+{
+    if (!succeeded)
+        fail_msg("%s [%s]", err->msg, err->sqlstate);
+}
+
+static int64_t number(const char *format, ...) PRINTF_FMT(1, 2);
+
+static int64_t
+number(const char *format, ...)
+{
+    char sql[1024], out[64];
+    struct err err;
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(sql, sizeof sql, format, ap);
+    va_end(ap);
+    ok(postgres_value(admin, sql, out, sizeof out, &err), &err);
+    return strtoll(out, NULL, 10);
+}
+
+static void
+ignore_wake(void *ctx UNUSED)
+{
+}
+
+static int
+start(void **state UNUSED)
+{
+    char url[POSTGRES_URL_LEN];
+    char *envp[] = {(char *)"MACP_ENV=development", (char *)"OBSERVERD_MAX_RUNS=3",
+                    (char *)"OBSERVERD_STREAMS_PER_CHANNEL=1",
+                    (char *)"OBSERVERD_INSTANCE_ID=" MY_ID, NULL};
+    struct config_report report = {0};
+    struct err err;
+
+    log_open("test", LOG_SILENT);
+    pg = postgres_start(NULL, &err);
+    if (!pg || !postgres_database(pg, database, &err)) {
+        print_error("%s\n", err.msg);
+        return -1;
+    }
+    admin =
+        db_new(postgres_url(pg, database, POSTGRES_ADMIN, url), "test", process_slow(PATIENCE_MS));
+    db = db_new(postgres_url(pg, database, POSTGRES_OBSERVER, url), "observer",
+                process_slow(PATIENCE_MS));
+    if (!config_load(CONFIG_OBSERVERD, envp, &cfg, &report))
+        for (size_t i = 0; i < report.n; i++)
+            print_error("%s: %s\n", report.items[i].key, report.items[i].text);
+    config_report_fini(&report);
+    return cfg ? 0 : -1;
+}
+
+static int
+stop(void **state UNUSED)
+{
+    db_close(admin);
+    db_close(db);
+    config_free(cfg);
+    postgres_stop(pg);
+    return 0;
+}
+
+static int
+open_stage(void **state UNUSED)
+{
+    struct err err;
+
+    ok(db_script(admin, "truncate macp.runs cascade; truncate macp.observer_instances", &err),
+       &err);
+    shard = (struct shard){.cfg = cfg};
+    mailbox_init(&shard.inbox, 100, ignore_wake, NULL);
+    claim = claim_new(cfg, db);
+    claim->shards = shards;
+    claim->n_shards = 1;
+    return 0;
+}
+
+/* What was handed over, in order of arrival: run keys and fences. */
+static size_t
+handed_over(int64_t keys[8], int64_t fences[8])
+{
+    size_t n = 0;
+
+    for (struct mail *mail = mailbox_take_all(&shard.inbox), *next; mail; mail = next, n++) {
+        struct run_seed *seed = (struct run_seed *)mail;
+
+        next = mail->next;
+        assert_true(n < 8);
+        keys[n] = seed->run_key;
+        fences[n] = seed->fence;
+        run_seed_free(seed);
+        free(seed);
+    }
+    return n;
+}
+
+static int
+close_stage(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+
+    handed_over(keys, fences);
+    mailbox_fini(&shard.inbox);
+    claim_free(claim);
+    return 0;
+}
+
+static int64_t
+new_run(const char *descriptor)
+{
+    return number("with r as (insert into macp.runs (id, session_id, origin, mode, mode_name,"
+                  " runtime_kind, trace_id, descriptor) values (gen_random_uuid(),"
+                  " gen_random_uuid()::text, 'posted', 'live', 'm', 'rust',"
+                  " '0af7651916cd43dd8448eb211c80319c', '%s') returning run_key, day),"
+                  " o as (insert into macp.run_observers (run_key, day) select run_key, day from r)"
+                  " select run_key from r",
+                  descriptor);
+}
+
+static void
+beat(void)
+{
+    struct err err;
+
+    ok(claim_heartbeat(claim, &err), &err);
+}
+
+static void
+claim_now(void)
+{
+    struct err err;
+
+    ok(claim_due(claim, &err), &err);
+}
+
+static void
+test_due_run_is_claimed_once(void **state UNUSED)
+{
+    int64_t keys[8], fences[8], key = new_run("{}");
+
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(keys[0], key);
+    assert_int_equal(fences[0], 1);
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 0);
+}
+
+static void
+test_instance_past_its_lease_claims_nothing_of_its_own(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+
+    new_run("{}");
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    /* Postgres was away for longer than the lease: our own run looks free. */
+    number("update macp.observer_instances set alive_until = now() - interval '1 s' returning 1");
+    atomic_store(&claim->alive_until_ms, clock_mono_ms() - 1000);
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 0);
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 0);
+    assert_int_equal(number("select fence from macp.run_observers"), 1);
+}
+
+static void
+test_process_under_the_same_id_that_died_leaves_its_runs_to_us(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+
+    new_run("{}");
+    number("update macp.run_observers set owner = '" MY_ID "', fence = 4 returning 1");
+    number("insert into macp.observer_instances (instance_id, alive_until, host, version)"
+           " values ('" MY_ID "', now() + interval '1 h', 'h', 'v') returning 1");
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(fences[0], 5);
+}
+
+static void
+test_claim_whose_answer_was_lost_is_found_again(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+    struct err err;
+
+    new_run("{}");
+    beat();
+    /* The claim is not answered in time: whether it was stored is unknown. It was, as below. */
+    ok(db_script(admin,
+                 "create function macp.dawdle() returns trigger language plpgsql as $$"
+                 "begin perform pg_sleep(3); return null; end $$;"
+                 "create constraint trigger dawdle after update on macp.run_observers"
+                 " deferrable initially deferred for each row execute function macp.dawdle()",
+                 &err),
+       &err);
+    db_set_timeout(db, 500);
+    assert_false(claim_due(claim, &err));
+    assert_int_equal(err.code, ERR_DB);
+    db_set_timeout(db, process_slow(PATIENCE_MS));
+    ok(db_script(admin, "drop trigger dawdle on macp.run_observers", &err), &err);
+    number("update macp.run_observers set owner = '" MY_ID "', fence = 1 returning 1");
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(fences[0], 1);
+    claim_now(); /* settled: it is not asked again */
+    assert_int_equal(handed_over(keys, fences), 0);
+    assert_false(claim->doubt);
+}
+
+static void
+test_release_is_repeated_until_postgres_has_it(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+    struct err err;
+
+    new_run("{}");
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    shard.counts.runs = 0;
+    claim_release(claim, keys[0], fences[0]);
+    postgres_down(pg, POSTGRES_FAST);
+    assert_false(claim_due(claim, &err));
+    ok(postgres_up(pg, &err), &err);
+    db_disconnect(admin);
+    beat();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(fences[0], 2);
+}
+
+static void
+test_run_that_cannot_be_loaded_does_not_stop_the_others(void **state UNUSED)
+{
+    int64_t keys[8], fences[8], a, c;
+
+    a = new_run("{}");
+    new_run("{\"session\": {\"participants\": 5}}");
+    c = new_run("{}");
+    beat();
+    for (int i = 0; i < 4; i++)
+        claim_now();
+    assert_int_equal(handed_over(keys, fences), 2);
+    assert_true((keys[0] == a && keys[1] == c) || (keys[0] == c && keys[1] == a));
+}
+
+static void
+test_share_counts_what_waits_in_the_inbox(void **state UNUSED)
+{
+    int64_t keys[8], fences[8];
+
+    for (int i = 0; i < 6; i++)
+        new_run("{}");
+    beat();
+    claim_now();
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 3); /* the limit of this instance */
+    assert_int_equal(number("select count(*) from macp.run_observers where owner is null"), 3);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_due_run_is_claimed_once),
+        T(test_instance_past_its_lease_claims_nothing_of_its_own),
+        T(test_process_under_the_same_id_that_died_leaves_its_runs_to_us),
+        T(test_claim_whose_answer_was_lost_is_found_again),
+        T(test_release_is_repeated_until_postgres_has_it),
+        T(test_run_that_cannot_be_loaded_does_not_stop_the_others),
+        T(test_share_counts_what_waits_in_the_inbox),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}
