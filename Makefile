@@ -193,6 +193,7 @@ test: need-deps
 test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
 	@$(RUN_TESTS) test $(UNIT) $(GOLDEN) "$(BUILD)/tests/sqlcheck" \
 	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
+	    "tests/golden/differential.sh $(BUILD)" "tests/golden/planted_type.sh $(BUILD)" \
 	    $(INTEGRATION) $(FAULT)
 
 check-sql: $(BUILD)/tests/sqlcheck

@@ -234,7 +234,7 @@ fold_tail(struct load *l, const struct db_result *rows)
         e.data = json_loads(db_text(rows, row, 9), JSON_DECODE_INT_AS_REAL, &error);
         if (!e.data)
             e.data = json_object();
-        facts_fold(&seed->facts, seed->projection, &e, NULL, NULL);
+        facts_fold(&seed->facts, seed->projection, &e, NULL, NULL, NULL);
         json_decref(e.data);
     }
 }

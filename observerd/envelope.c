@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "observerd/wire.h"
+#include "shared/wire.h"
 
 enum { KEY_TEXT_MAX = 512 /* longer ids do not fit an index entry */ };
 

@@ -38,6 +38,7 @@ struct app {
     struct watch *watch;
     struct ambient *ambient; /* NULL: signals are not watched */
     struct redactor *redactor;
+    struct price_list *prices;
     struct mailbox inbox;
     struct notifier notifier;
     int signals, bell; /* descriptors */
@@ -238,7 +239,8 @@ start(struct app *app, struct err *err)
 {
     const struct config *cfg = app->cfg;
 
-    if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &app->redactor, err))
+    if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &app->redactor, err) ||
+        !price_list_load(cfg->model_prices_file, &app->prices, err))
         return false;
     /* Every run may be let go at once, and none may be forgotten. */
     mailbox_init(&app->inbox, INBOX_MAX + 2 * (size_t)cfg->observerd_max_runs, ring, app);
@@ -249,8 +251,14 @@ start(struct app *app, struct err *err)
         app->ambient = ambient_start(cfg, app->shards, app->n_shards);
     app->claim = claim_new(cfg, app->db);
     for (size_t i = 0; i < app->n_shards; i++)
-        if (!shard_start(cfg, app->redactor, &app->notifier, &app->claim->alive_until_ms,
-                         &app->inbox, app->ambient, &app->shards[i], err))
+        if (!shard_start(&(struct shard_options){.cfg = cfg,
+                                                 .redactor = app->redactor,
+                                                 .prices = app->prices,
+                                                 .notifier = &app->notifier,
+                                                 .alive_until_ms = &app->claim->alive_until_ms,
+                                                 .control = &app->inbox,
+                                                 .ambient = app->ambient},
+                         &app->shards[i], err))
             return false;
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
@@ -345,6 +353,7 @@ run(const struct config *cfg)
     mailbox_fini(&app->inbox);
     notifier_fini(&app->notifier);
     redact_free(app->redactor);
+    price_list_free(app->prices);
     db_close(app->db);
     free(app->shards);
     close(app->signals);
@@ -376,16 +385,21 @@ migrate(const struct config *cfg)
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A pattern that cannot be used refuses the start, together with all other problems. */
+/* What cannot be used refuses the start, together with all other problems. */
 static void
-check_patterns(const struct config *cfg, struct config_report *report)
+check_files(const struct config *cfg, struct config_report *report)
 {
     struct redactor *redactor = NULL;
+    struct price_list *prices;
     struct err err;
 
     if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &redactor, &err))
         config_problem_add(report, CONFIG_ERROR, "MACP_REDACT_PATTERNS", "%s", err.msg);
     redact_free(redactor);
+    if (!price_list_load(cfg->model_prices_file, &prices, &err))
+        config_problem_add(report, CONFIG_ERROR, "MODEL_PRICES_FILE", "%s", err.msg);
+    else
+        price_list_free(prices);
 }
 
 int
@@ -400,7 +414,7 @@ main(int argc, char **argv)
     static const struct program program = {
         "macp-observerd", "observes the sessions of a MACP runtime and stores what happens in them",
         CONFIG_OBSERVERD, commands,
-        check_patterns,
+        check_files,
     };
     struct config *cfg;
     const char *command;

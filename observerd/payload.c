@@ -11,9 +11,9 @@
 #include "macp/modes/quorum/v1/quorum.pb-c.h"
 #include "macp/modes/task/v1/task.pb-c.h"
 #include "macp/v1/core.pb-c.h"
-#include "observerd/wire.h"
 #include "shared/buf.h"
 #include "shared/json.h"
+#include "shared/wire.h"
 
 /* --- tables ------------------------------------------------------------------------------ */
 

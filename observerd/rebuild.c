@@ -17,6 +17,7 @@ struct rebuild {
     struct db *db;
     struct batch batch;
     struct arena arena; /* of a page */
+    struct price_list *prices;
     int64_t done, skipped, failed;
 };
 
@@ -53,8 +54,8 @@ fold_row(struct rebuild *b, struct run *run, const struct db_result *rows, int r
     e.source_kind = text_or_null(rows, row, 9);
     if (!e.data)
         e.data = json_object();
-    metrics_fold(&run->metrics, &e);
-    if (facts_fold(&run->facts, run->projection, &e, &b->arena, &fact))
+    metrics_fold(&run->metrics, &e, b->prices);
+    if (facts_fold(&run->facts, run->projection, &e, b->prices, &b->arena, &fact))
         batch_add_fact(&b->batch, run->run_key, &fact);
     json_decref(e.data);
     run->last_seq = e.seq;
@@ -272,7 +273,7 @@ rebuild(const struct config *cfg, int argc, char **argv)
     b.db = db_new(cfg->database_url, "macp-observerd rebuild", TIMEOUT_MS);
     db_set_generic_plans(b.db);
     batch_init(&b.batch);
-    ok = schema_check(b.db, &err);
+    ok = price_list_load(cfg->model_prices_file, &b.prices, &err) && schema_check(b.db, &err);
     if (ok && request.all)
         ok = rebuild_all(&b, request.since[0] ? request.since : NULL, &err);
     for (int i = 0; ok && i < request.n_ids; i++)
@@ -283,6 +284,7 @@ rebuild(const struct config *cfg, int argc, char **argv)
              (long long)b.skipped, (long long)b.failed);
     batch_fini(&b.batch);
     arena_fini(&b.arena);
+    price_list_free(b.prices);
     db_close(b.db);
     return ok && !b.failed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -124,8 +124,9 @@ add_event(struct record *r, struct event *e)
 
     e->seq = ++s->run.seq;
     e->trace_id = s->run.trace_id;
-    metrics_fold(&s->run.metrics, e);
-    if (facts_fold(&s->run.facts, s->run.projection, e, &s->shard->arena, &fact))
+    metrics_fold(&s->run.metrics, e, s->shard->o.prices);
+    if (facts_fold(&s->run.facts, s->run.projection, e, s->shard->o.prices, &s->shard->arena,
+                   &fact))
         batch_add_fact(r->batch, s->run.run_key, &fact);
     jv_write(&data, e->data);
     add_canonical(r, e, buf_cstr(&data), data.len);

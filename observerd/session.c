@@ -213,7 +213,7 @@ void
 session_look_for_signals(struct session *s)
 {
     if (is_bound(s))
-        ambient_look(s->shard->ambient, s->shard, s->run.session_id);
+        ambient_look(s->shard->o.ambient, s->shard, s->run.session_id);
 }
 
 /* --- life -------------------------------------------------------------------------------- */
@@ -276,7 +276,7 @@ session_adopt(struct shard *shard, struct run_seed *seed)
     free(seed);
     s->shard = shard;
     s->observer_state = "ok";
-    s->normalizer = (struct normalizer){s->run.session_id, s->run.known, shard->redactor};
+    s->normalizer = (struct normalizer){s->run.session_id, s->run.known, shard->o.redactor};
     s->timer.fire = timer_fired;
     s->flush.fire = flush_due;
     s->open_by_ms = now + s->run.poll_remaining_ms;

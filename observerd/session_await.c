@@ -20,7 +20,7 @@ await_failed(struct session *s, const char *reason, const char *text)
     if (strcmp(reason, RUN_REASON_OPEN_TIMEOUT) == 0)
         snprintf(message, sizeof message,
                  "timed out after %lldms waiting for initiator agent to open session %s",
-                 (long long)s->shard->cfg->session_poll_timeout_ms, s->run.session_id);
+                 (long long)s->shard->o.cfg->session_poll_timeout_ms, s->run.session_id);
     else
         snprintf(message, sizeof message, "%s", text);
     session_end(s, RUN_FAILED, message, reason);
@@ -71,7 +71,7 @@ session_await_look(struct session *s, const struct input *in)
     }
     if (!s->shard->ready) {
         outage_goes_on(s);
-        session_wait_until(s, now + s->shard->cfg->session_poll_max_ms);
+        session_wait_until(s, now + s->shard->o.cfg->session_poll_max_ms);
         return;
     }
     if (!shard_mode_is_supported(s->shard, s->run.mode_name)) {
@@ -95,7 +95,7 @@ session_await_look(struct session *s, const struct input *in)
 static void
 await_again(struct session *s)
 {
-    const struct config *cfg = s->shard->cfg;
+    const struct config *cfg = s->shard->o.cfg;
     int64_t now = clock_mono_ms();
     int64_t wait =
         session_doubled(cfg->session_poll_base_ms, s->attempts++, cfg->session_poll_max_ms);

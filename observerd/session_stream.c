@@ -6,10 +6,10 @@
 #include "observerd/record.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
-#include "observerd/wire.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/wire.h"
 
 enum {
     BEHIND_LIMIT_MS = 5000, /* accepted by the runtime, not here: subscribe again */
@@ -99,7 +99,7 @@ session_subscribe(struct session *s)
 void
 session_rearm(struct session *s)
 {
-    const struct config *cfg = s->shard->cfg;
+    const struct config *cfg = s->shard->o.cfg;
     int64_t due = s->check_at_ms;
     int64_t idle = s->quiet_since_ms + cfg->stream_idle_timeout_ms;
 
@@ -114,7 +114,7 @@ session_rearm(struct session *s)
 void
 session_plan_check(struct session *s)
 {
-    int64_t every = s->shard->cfg->observerd_state_check_ms, now = clock_mono_ms();
+    int64_t every = s->shard->o.cfg->observerd_state_check_ms, now = clock_mono_ms();
     int64_t expires_in = s->run.session_expires_ms - clock_wall_ms() + 1000;
 
     s->check_at_ms = now + every - session_random_ms(every / 5);
@@ -146,7 +146,7 @@ session_stream_look(struct session *s, const struct input *in)
     if (!s->stream && s->reconnect_at_ms && now >= s->reconnect_at_ms)
         session_subscribe(s);
     if (now >= s->check_at_ms ||
-        (s->stream && now >= s->quiet_since_ms + s->shard->cfg->stream_idle_timeout_ms)) {
+        (s->stream && now >= s->quiet_since_ms + s->shard->o.cfg->stream_idle_timeout_ms)) {
         session_ask(s);
         s->quiet_since_ms = now;
         session_plan_check(s);
@@ -300,7 +300,7 @@ session_stream_no_answer(struct session *s, const struct input *in)
         session_end(s, RUN_FAILED, "runtime session expired", RUN_REASON_SESSION_EXPIRED);
         return;
     }
-    s->check_at_ms = clock_mono_ms() + s->shard->cfg->session_poll_max_ms * 5;
+    s->check_at_ms = clock_mono_ms() + s->shard->o.cfg->session_poll_max_ms * 5;
     session_rearm(s);
 }
 
@@ -387,7 +387,7 @@ is_oversize(const struct rt_status *status)
 static void
 plan_reconnect(struct session *s, const struct rt_status *status)
 {
-    const struct config *cfg = s->shard->cfg;
+    const struct config *cfg = s->shard->o.cfg;
     int64_t now = clock_mono_ms();
     struct record r;
 

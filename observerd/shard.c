@@ -186,7 +186,7 @@ let_go(struct shard *s, struct session *session, enum writer_verdict verdict)
     release->soon = verdict == WRITER_LOST;
     writer_forget(s->writer, session->run.run_key, session->run.fence);
     session_drop(session);
-    if (!mailbox_post(s->control, &release->mail))
+    if (!mailbox_post(s->o.control, &release->mail))
         free(release); /* it is claimed when this instance is gone */
 }
 
@@ -272,9 +272,9 @@ ambient_arrived(struct shard *s, struct ambient_mail *mail)
     if (mail->taken || mail->ambient_key)
         free(mail); /* a row that was not taken stays where it is */
     else if (full)
-        ambient_keep(s->ambient, mail);
+        ambient_keep(s->o.ambient, mail);
     else
-        ambient_pass(s->ambient, mail);
+        ambient_pass(s->o.ambient, mail);
     if (full) /* no room for it now: it comes again out of the table */
         session_look_for_signals(session);
 }
@@ -355,28 +355,23 @@ wake_queue(void *ctx)
 }
 
 bool
-shard_start(const struct config *cfg, const struct redactor *redactor, struct notifier *notifier,
-            const _Atomic int64_t *alive_until_ms, struct mailbox *control, struct ambient *ambient,
-            struct shard **out, struct err *err)
+shard_start(const struct shard_options *o, struct shard **out, struct err *err)
 {
     struct shard *s = xcalloc(1, sizeof *s);
 
-    s->cfg = cfg;
-    s->redactor = redactor;
-    s->control = control;
-    s->ambient = ambient;
+    s->o = *o;
     s->modes = json_array();
     s->parked_tail = &s->parked_head;
     s->hello_timer.fire = hello_due;
-    if (!rt_queue_new(cfg, &s->queue, err)) {
+    if (!rt_queue_new(o->cfg, &s->queue, err)) {
         json_decref(s->modes);
         free(s);
         return false;
     }
     mailbox_init(&s->inbox, INBOX_MAX, wake_queue, s);
-    s->writer = writer_start(&(struct writer_options){.cfg = cfg,
-                                                      .notifier = notifier,
-                                                      .alive_until_ms = alive_until_ms,
+    s->writer = writer_start(&(struct writer_options){.cfg = o->cfg,
+                                                      .notifier = o->notifier,
+                                                      .alive_until_ms = o->alive_until_ms,
                                                       .wake = wake_queue,
                                                       .ctx = s});
     if (pthread_create(&s->thread, NULL, queue_main, s) != 0)

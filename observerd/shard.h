@@ -25,6 +25,7 @@
 #include "shared/arena.h"
 #include "shared/config.h"
 #include "shared/event.h"
+#include "shared/price.h"
 
 struct ambient;
 struct session;
@@ -59,15 +60,23 @@ struct shard_counts {
     _Atomic int runs, streams_wanted, streams_open;
 };
 
-struct shard {
+/* Borrowed for the shard's life. */
+struct shard_options {
     const struct config *cfg;
-    const struct redactor *redactor;
+    const struct redactor *redactor; /* NULL: none */
+    const struct price_list *prices;
+    struct notifier *notifier;
+    const _Atomic int64_t *alive_until_ms;
+    struct mailbox *control;
+    struct ambient *ambient; /* NULL: signals are off */
+};
+
+struct shard {
+    struct shard_options o;
     pthread_t thread;
     struct rt_queue *queue;
     struct writer *writer;
     struct mailbox inbox;
-    struct mailbox *control;
-    struct ambient *ambient; /* NULL: signals are not watched */
     struct shard_counts counts;
 
     /* queue thread only */
@@ -93,10 +102,7 @@ struct shard {
     int64_t tokens_at_ms;
 };
 
-bool shard_start(const struct config *cfg, const struct redactor *redactor,
-                 struct notifier *notifier, const _Atomic int64_t *alive_until_ms,
-                 struct mailbox *control, struct ambient *ambient, struct shard **out,
-                 struct err *err) MUST_CHECK;
+bool shard_start(const struct shard_options *o, struct shard **out, struct err *err) MUST_CHECK;
 /* Ownership of the mail passes only when true. */
 bool shard_post(struct shard *s, struct mail *mail) MUST_CHECK;
 /* Close streams, commit what is there, end the threads, free. False: rows were left behind. */

@@ -6,10 +6,10 @@
 
 #include "observerd/envelope.h"
 #include "observerd/payload.h"
-#include "observerd/wire.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/wire.h"
 
 enum {
     BACKOFF_MIN_MS = 100,

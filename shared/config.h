@@ -163,6 +163,8 @@ enum config_flag {
       "Regular expressions; what they match in event data becomes [REDACTED]")                     \
     X(MACP_REDACT_PATTERNS_FILE, macp_redact_patterns_file, FILE, "", 0, 0, OBSERVERD, RELOAD,     \
       "File with further patterns, one per line (here a pattern may contain commas)")              \
+    X(MODEL_PRICES_FILE, model_prices_file, FILE, "", 0, 0, OBSERVERD, PLAIN,                       \
+      "JSON object of model prices in USD per million tokens, over the built-in list")             \
     /* --- event streams to clients, replay --- */                                                 \
     X(STREAM_SSE_HEARTBEAT_MS, stream_sse_heartbeat_ms, INT, "15000", 1000, 300000, FCGI, PLAIN,   \
       "Heartbeat of event streams, unless the client asks for another")                            \

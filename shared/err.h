@@ -38,6 +38,7 @@ enum err_shape {
     X(ERR_INTERNAL,          500, false, ERR_SHAPE_A, "INTERNAL_ERROR")                 \
     X(ERR_NOT_IMPLEMENTED,   501, false, ERR_SHAPE_A, "NOT_IMPLEMENTED")                \
     X(ERR_DB,                503, true,  ERR_SHAPE_A, "DATABASE_UNAVAILABLE")           \
+    X(ERR_STREAMS_FULL,      503, true,  ERR_SHAPE_A, "RATE_LIMITED")                   \
     X(ERR_RUNTIME,           503, true,  ERR_SHAPE_A, "RUNTIME_UNAVAILABLE")            \
     X(ERR_RUNTIME_TIMEOUT,   504, true,  ERR_SHAPE_A, "RUNTIME_TIMEOUT")                \
     X(ERR_SQL,               500, false, ERR_SHAPE_A, "INTERNAL_ERROR")                 \

@@ -15,6 +15,7 @@ struct fact_source {
     const struct projection *p;
     const struct event *e;
     const json_t *data, *payload; /* NULL when absent */
+    const struct price_list *prices;
     struct arena *arena;
 };
 
@@ -239,7 +240,7 @@ rule_total_tokens(const struct fact_source *s, struct fact_value *out)
 static void
 rule_list_cost(const struct fact_source *s, struct fact_value *out)
 {
-    double cost = metrics_call_cost(s->e);
+    double cost = metrics_call_cost(s->e, s->prices);
 
     put_number(out, isnan(cost) ? 0 : isinf(cost) ? copysign(FACTS_NUMBER_MAX, cost) : cost);
 }
@@ -351,12 +352,13 @@ fill(const struct fact_source *s, const struct fact_column *c, struct fact_value
 }
 
 static bool
-read_fact(const struct projection *p, const struct event *e, struct arena *arena, struct fact *out)
+read_fact(const struct projection *p, const struct event *e, const struct price_list *prices,
+          struct arena *arena, struct fact *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(fact_rules); i++) {
         const struct fact_rule *rule = &fact_rules[i];
         const struct fact_layout *layout = &fact_layouts[rule->table];
-        struct fact_source s = {p, e, e->data, NULL, arena};
+        struct fact_source s = {p, e, e->data, NULL, prices, arena};
 
         if (rule->type != e->type)
             continue;
@@ -423,11 +425,11 @@ note_message(struct facts *f, const struct projection *p, const struct event *e)
 }
 
 bool
-facts_fold(struct facts *f, struct projection *p, const struct event *e, struct arena *arena,
-           struct fact *out)
+facts_fold(struct facts *f, struct projection *p, const struct event *e,
+           const struct price_list *prices, struct arena *arena, struct fact *out)
 {
     /* Before the fold: the first commitment is the one that finds the decision open. */
-    bool any = out && read_fact(p, e, arena, out);
+    bool any = out && read_fact(p, e, prices, arena, out);
 
     projection_fold(p, e);
     note_new_participants(f, p, e->ts_ms);

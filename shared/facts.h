@@ -23,6 +23,7 @@
 
 #include "shared/arena.h"
 #include "shared/event.h"
+#include "shared/price.h"
 #include "shared/projection.h"
 
 #define FACTS_NUMBER_MAX 1e15
@@ -109,8 +110,8 @@ void facts_fini(struct facts *f);
  * Fold an event into the projection and the participants. True: *out is the row it adds. out and
  * arena may both be NULL for events whose rows are stored already.
  */
-bool facts_fold(struct facts *f, struct projection *p, const struct event *e, struct arena *arena,
-                struct fact *out);
+bool facts_fold(struct facts *f, struct projection *p, const struct event *e,
+                const struct price_list *prices, struct arena *arena, struct fact *out);
 
 /* The participants that changed since they were last taken: start with *at = 0, until false. */
 bool facts_next_participant(struct facts *f, const struct projection *p, uint32_t *at,

@@ -4,27 +4,6 @@
 
 #include "shared/json.h"
 
-/* --- prices ------------------------------------------------------------------------------ */
-
-/* USD per million tokens, by exact model name. */
-static const struct model_price {
-    const char *model;
-    double prompt, completion;
-} prices[] = {
-    {"gpt-4o", 2.5, 10},       {"gpt-4o-mini", 0.15, 0.6}, {"gpt-4-turbo", 10, 30},
-    {"claude-3-opus", 15, 75}, {"claude-3-sonnet", 3, 15}, {"claude-3-haiku", 0.25, 1.25},
-};
-static const struct model_price other_price = {NULL, 1, 3};
-
-static const struct model_price *
-price_of(const char *model)
-{
-    for (size_t i = 0; model && i < ARRAY_LEN(prices); i++)
-        if (strcmp(prices[i].model, model) == 0)
-            return &prices[i];
-    return &other_price;
-}
-
 static double
 token_count(const json_t *call, const char *key)
 {
@@ -34,21 +13,20 @@ token_count(const json_t *call, const char *key)
 }
 
 double
-metrics_call_cost(const struct event *e)
+metrics_call_cost(const struct event *e, const struct price_list *prices)
 {
     const json_t *call = jv_get(e->data, "decodedPayload");
     double prompt = token_count(call, "promptTokens");
     double completion = token_count(call, "completionTokens");
-    const struct model_price *price;
 
     if (!(prompt > 0) && !(completion > 0))
         return 0;
-    price = price_of(e->cost_model ? e->cost_model : jv_cstr(jv_get(call, "model")));
-    return (prompt * price->prompt + completion * price->completion) / 1000000;
+    return price_of_call(prices, e->cost_model ? e->cost_model : jv_cstr(jv_get(call, "model")),
+                         prompt, completion);
 }
 
 static void
-count_tokens(struct metrics *m, const struct event *e)
+count_tokens(struct metrics *m, const struct event *e, const struct price_list *prices)
 {
     const json_t *call = jv_get(e->data, "decodedPayload");
     double prompt = token_count(call, "promptTokens");
@@ -59,7 +37,7 @@ count_tokens(struct metrics *m, const struct event *e)
     m->prompt_tokens += prompt;
     m->completion_tokens += completion;
     m->total_tokens += prompt + completion;
-    m->estimated_cost_usd += metrics_call_cost(e);
+    m->estimated_cost_usd += metrics_call_cost(e, prices);
 }
 
 /* --- fold -------------------------------------------------------------------------------- */
@@ -103,7 +81,7 @@ note_session_state(struct metrics *m, const json_t *state)
 }
 
 void
-metrics_fold(struct metrics *m, const struct event *e)
+metrics_fold(struct metrics *m, const struct event *e, const struct price_list *prices)
 {
     bool ending = e->type == EVENT_RUN_COMPLETED || e->type == EVENT_RUN_FAILED ||
                   e->type == EVENT_RUN_CANCELLED;
@@ -127,7 +105,7 @@ metrics_fold(struct metrics *m, const struct event *e)
     if (ending)
         m->frozen = m->ended = true;
     if (e->type == EVENT_LLM_CALL_COMPLETED)
-        count_tokens(m, e);
+        count_tokens(m, e, prices);
 }
 
 /* --- summary ----------------------------------------------------------------------------- */

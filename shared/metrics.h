@@ -15,6 +15,7 @@
 
 #include "shared/buf.h"
 #include "shared/event.h"
+#include "shared/price.h"
 
 struct metrics {
     int64_t event_count, message_count, signal_count, proposal_count, tool_call_count;
@@ -26,10 +27,11 @@ struct metrics {
     char session_state[40]; /* "" until known */
 };
 
-void metrics_fold(struct metrics *m, const struct event *e);
+/* prices NULL: the built-in list. */
+void metrics_fold(struct metrics *m, const struct event *e, const struct price_list *prices);
 
 /* What a llm.call.completed costs in USD by the price list; 0 without tokens. */
-double metrics_call_cost(const struct event *e);
+double metrics_call_cost(const struct event *e, const struct price_list *prices);
 
 /*
  * The client's summary. With all: every member, null when unknown; else unknown ones are left out.

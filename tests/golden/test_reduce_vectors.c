@@ -109,7 +109,7 @@ check_metrics(const json_t *vector, struct buf *diff)
 
             if (!event_read(json_array_get(batch, k), &e))
                 BUG("event cannot be read");
-            metrics_fold(&m, &e);
+            metrics_fold(&m, &e, NULL);
             json_decref(e.data);
         }
     }

@@ -224,7 +224,7 @@ finish(struct session *s, struct event *e)
         e->trace_id = jv_cstr(jv_get(s->trace, "traceId"));
         e->span_id = jv_cstr(jv_get(s->trace, "spanId"));
     }
-    metrics_fold(&s->metrics, e);
+    metrics_fold(&s->metrics, e, NULL);
     projection_fold(s->projection, e);
     document = event_document(e);
     jv_put(document, "id", json_null());

@@ -742,6 +742,35 @@ acknowledgements_and_policy_judgements_are_found(void **state)
                runs[2].run);
 }
 
+static void
+facts_go_with_their_run(void **state)
+{
+    static const char left[] =
+        "select (select count(*) from macp.run_votes) + (select count(*) from "
+        "macp.run_participants) + (select count(*) from macp.run_decisions) + (select count(*) "
+        "from macp.run_signals) + (select count(*) from macp.run_llm_calls)";
+    long before = expect_sql_int(&world, "%s", left);
+    long of_run = expect_sql_int(
+        &world,
+        "select (select count(*) from report.votes where run_id = '%1$s') + (select count(*) from "
+        "report.participants where run_id = '%1$s') + (select count(*) from report.decisions where "
+        "run_id = '%1$s') + (select count(*) from report.signals where run_id = '%1$s') + (select "
+        "count(*) from report.llm_calls where run_id = '%1$s')",
+        runs[0].run);
+    struct db *as = db_new(world.api_url, "deletes", 20000); /* with the rights of handlers */
+    struct err err = {.code = ERR_NONE};
+    char sql[200];
+    bool done;
+
+    (void)state;
+    assert_true(of_run > 5);
+    snprintf(sql, sizeof(sql), "delete from macp.runs where id = '%s'", runs[0].run);
+    done = db_script(as, sql, &err);
+    db_close(as);
+    expect_ok(done, &err, "delete");
+    assert_int_equal(expect_sql_int(&world, "%s", left), before - of_run);
+}
+
 /* --- what a question reads ------------------------------------------------------------------- */
 
 static const char many_sql[] =
@@ -917,6 +946,7 @@ main(void)
         cmocka_unit_test(rebuild_refuses_what_it_does_not_understand),
         cmocka_unit_test(acknowledgements_and_policy_judgements_are_found),
         cmocka_unit_test(no_view_shows_keys_or_secrets),
+        cmocka_unit_test(facts_go_with_their_run),
         cmocka_unit_test(questions_about_a_run_or_a_day_read_one_week_of_events),
     };
 

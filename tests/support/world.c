@@ -45,7 +45,7 @@ static const char *const fcgi_defaults[] = {
 #define WORLD_WEB_EXAMPLE "lighttpd.conf.example"
 #define DIR_PREFIX        "/tmp/macp-test."
 
-enum { READY_MS = 10000, STOP_MS = 8000, LOOK_MS = 10000, ENV_MAX = 48 };
+enum { READY_MS = 10000, STOP_MS = 8000, LOOK_MS = 10000, REBUILD_MS = 60000, ENV_MAX = 48 };
 
 /* --- environment lists --------------------------------------------------------------------- */
 
@@ -228,12 +228,14 @@ world_kill_runtime(struct world *w)
     process_stop(&w->runtime, SIGKILL, process_slow(STOP_MS));
 }
 
+/* The variables in more win over the usual ones, the world's own over both. */
 static bool
-start_instance(struct world *w, struct process *process, const char *name, int metrics_port,
-               struct err *err)
+start_program(struct world *w, struct process *process, const char *name, const char *const *args,
+              int metrics_port, const char *const *more, struct err *err)
 {
     char program[PATH_MAX + 32], url[POSTGRES_URL_LEN + 32], address[160], bearer[320], metrics[64];
     const char *env[ENV_MAX] = {NULL};
+    const char *argv[4] = {program, args[0], args[1], NULL};
 
     snprintf(program, sizeof(program), "%s/macp-observerd", w->build);
     snprintf(url, sizeof(url), "DATABASE_URL=%s", w->observer_url);
@@ -243,27 +245,65 @@ start_instance(struct world *w, struct process *process, const char *name, int m
     snprintf(metrics, sizeof(metrics), "OBSERVERD_METRICS_ADDR=127.0.0.1:%d", metrics_port);
     env_add(env, observerd_defaults);
     env_add(env, (const char *const[]){url, address, bearer, metrics, NULL});
+    env_add(env, more);
     env_add(env, w->options.observerd_env);
-    return process_start(process,
-                         &(struct process_spec){
-                             .name = name,
-                             .dir = w->dir,
-                             .argv = (const char *const[]){program, "run", NULL},
-                             .env = env,
-                         },
+    return process_start(
+        process,
+        &(struct process_spec){.name = name, .dir = w->dir, .argv = argv, .env = env}, err);
+}
+
+static bool
+start_observer(struct world *w, struct process *process, const char *name, int metrics_port,
+               const char *const *more, struct err *err)
+{
+    return start_program(w, process, name, (const char *const[]){"run", NULL}, metrics_port, more,
                          err);
 }
 
 bool
 world_start_observerd(struct world *w, struct err *err)
 {
-    return start_instance(w, &w->observerd, "observerd", w->metrics_port, err);
+    return start_observer(w, &w->observerd, "observerd", w->metrics_port, NULL, err);
 }
 
 bool
 world_start_second_observerd(struct world *w, struct err *err)
 {
-    return start_instance(w, &w->second, "second", process_free_port(), err);
+    return start_observer(w, &w->second, "second", process_free_port(), NULL, err);
+}
+
+bool
+world_start_instance(struct world *w, size_t i, struct err *err)
+{
+    struct world_instance *one = &w->instances[i];
+    char url[POSTGRES_URL_LEN + 128], id[UUID_LEN + 32], name[32];
+
+    if (!one->id[0])
+        uuid_v4(one->id);
+    snprintf(name, sizeof(name), "instance%zu", i);
+    snprintf(url, sizeof(url), "DATABASE_URL=%s&application_name=%s", w->observer_url, one->id);
+    snprintf(id, sizeof(id), "OBSERVERD_INSTANCE_ID=%s", one->id);
+    return start_observer(w, &one->process, name, process_free_port(),
+                          (const char *const[]){url, id, NULL}, err);
+}
+
+int
+world_stop_instance(struct world *w, size_t i, int sig, int timeout_ms)
+{
+    return process_stop(&w->instances[i].process, sig, timeout_ms);
+}
+
+bool
+world_rebuild(struct world *w, int *status, char **said, struct err *err)
+{
+    struct process rebuild = {0};
+
+    if (!start_program(w, &rebuild, "rebuild", (const char *const[]){"rebuild", "--all"},
+                       process_free_port(), NULL, err))
+        return false;
+    *status = process_stop(&rebuild, 0, process_slow(REBUILD_MS)); /* no signal: waits for it */
+    *said = process_log_tail(rebuild.log, 2000);
+    return true;
 }
 
 int
@@ -394,6 +434,10 @@ world_stop(struct world *w)
     world_stop_web(w);
     world_stop_observerd(w, process_slow(STOP_MS));
     world_stop_second_observerd(w, process_slow(STOP_MS));
+    for (size_t i = 0; i < WORLD_INSTANCES; i++) {
+        process_signal(&w->instances[i].process, SIGCONT); /* a paused one could not end */
+        world_stop_instance(w, i, SIGTERM, process_slow(STOP_MS));
+    }
     process_stop(&w->runtime, SIGTERM, process_slow(STOP_MS));
     close_database(w);
     if (w->dir[0])

@@ -27,7 +27,13 @@
 #define WORLD_API_KEY        "test-key-of-the-integration-suite"
 #define WORLD_OBSERVER_TOKEN "tok-observer" /* the scripted runtime's identity for us */
 
-enum { WORLD_SESSION_LEN = 300 };
+enum { WORLD_SESSION_LEN = 300, WORLD_INSTANCES = 3 };
+
+/* One observer of several. */
+struct world_instance {
+    struct process process;
+    char id[UUID_LEN]; /* also the application_name of its connections; "": a new one at start */
+};
 
 struct world_options {
     const char *build;                /* NULL: found from the running program */
@@ -57,6 +63,7 @@ struct world {
     char base_url[64];
     int runtime_port, metrics_port, web_port;
     struct process runtime, observerd, second, web; /* second: another observerd */
+    struct world_instance instances[WORLD_INSTANCES];
     struct runtime_ctl ctl;
     struct http http;
     struct db *db; /* as superuser, for looking */
@@ -81,6 +88,15 @@ void world_kill_observerd(struct world *w);
 /* Another instance on the same database and runtime; ended by world_stop at the latest. */
 bool world_start_second_observerd(struct world *w, struct err *err) MUST_CHECK;
 int world_stop_second_observerd(struct world *w, int timeout_ms);
+/*
+ * One of several observers with ids a test knows, numbered from 0. A killed one that comes back
+ * with its id takes its runs at once; with the id emptied before, when its lease is over.
+ */
+bool world_start_instance(struct world *w, size_t i, struct err *err) MUST_CHECK;
+/* Exit status as a shell shows it; SIGKILL after timeout_ms. */
+int world_stop_instance(struct world *w, size_t i, int sig, int timeout_ms);
+/* `macp-observerd rebuild --all`; its exit status, the end of its log as heap text in *said. */
+bool world_rebuild(struct world *w, int *status, char **said, struct err *err) MUST_CHECK;
 bool world_start_web(struct world *w, struct err *err) MUST_CHECK;
 void world_stop_web(struct world *w);
 /* As after a crash of the server. */

@@ -152,6 +152,7 @@ test_defaults_of_every_key(void **state)
         [CONFIG_KEY_CANCEL_OPTIMISTIC] = "false",
         [CONFIG_KEY_MACP_REDACT_PATTERNS] = "",
         [CONFIG_KEY_MACP_REDACT_PATTERNS_FILE] = "",
+        [CONFIG_KEY_MODEL_PRICES_FILE] = "",
         [CONFIG_KEY_STREAM_SSE_HEARTBEAT_MS] = "15000",
         [CONFIG_KEY_REPLAY_MAX_DELAY_MS] = "2000",
         [CONFIG_KEY_REPLAY_BATCH_SIZE] = "500",

@@ -105,7 +105,7 @@ fold(struct fixture *f, enum event_type type, const char *subject, const char *t
     if (!e.data)
         fail_msg("no JSON: %s", text);
     buf_reset(row);
-    if (facts_fold(&f->facts, f->p, &e, &f->arena, &fact)) {
+    if (facts_fold(&f->facts, f->p, &e, NULL, &f->arena, &fact)) {
         assert_int_equal(fact.table, table);
         show_fact(row, &fact);
     } else {
@@ -244,7 +244,7 @@ announce(struct fixture *f, const char *id, const char *source)
     event_set_time(&e, START_MS + f->seq * 1000);
     e.data = json_object();
     jv_put(e.data, "participantId", json_string(id));
-    assert_false(facts_fold(&f->facts, f->p, &e, NULL, NULL));
+    assert_false(facts_fold(&f->facts, f->p, &e, NULL, NULL, NULL));
     json_decref(e.data);
 }
 

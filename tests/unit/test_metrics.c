@@ -20,7 +20,7 @@ fold(struct metrics *m, enum event_type type, int64_t after_ms, const char *mode
     event_set_time(&e, START_MS + after_ms);
     e.data = jv_parse(data, strlen(data));
     assert_non_null(e.data);
-    metrics_fold(m, &e);
+    metrics_fold(m, &e, NULL);
     json_decref(e.data);
 }
 

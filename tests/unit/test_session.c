@@ -236,7 +236,7 @@ open_stage(void **state UNUSED)
     writer = (struct writer){.full = false};
     batch_init(&writer.batch);
     writer.batch.serial = 1;
-    shard = (struct shard){.cfg = cfg, .writer = &writer, .ready = true};
+    shard = (struct shard){.o = {.cfg = cfg}, .writer = &writer, .ready = true};
     shard.modes = json_array();
     shard.parked_tail = &shard.parked_head;
     shard.hello_timer.fire = hello_due;

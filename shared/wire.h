@@ -7,8 +7,8 @@
  * Errors     wire_next says WIRE_MALFORMED; the reader is then worthless.
  * Threads    any.
  */
-#ifndef MACP_OBSERVERD_WIRE_H
-#define MACP_OBSERVERD_WIRE_H
+#ifndef MACP_SHARED_WIRE_H
+#define MACP_SHARED_WIRE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "observerd/wire.h"
+#include "shared/wire.h"
 
 #include <stdbool.h>
 
