@@ -15,6 +15,8 @@
 #include "shared/config.h"
 
 struct auth;
+struct http_metrics;
+struct hub;
 struct notify;
 struct throttle;
 
@@ -23,7 +25,10 @@ struct app {
     struct auth *auth;
     struct throttle *throttle;
     struct notify *notify;
+    struct http_metrics *http; /* counters of requests */
+    struct hub *hub;
     int threads;
+    atomic_int streams;            /* open event streams: the gauge active_sse_connections */
     atomic_int waiting;            /* requests that wait for a run to appear */
     atomic_llong outage_logged_ms; /* last time an unreachable database was logged */
 };

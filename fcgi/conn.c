@@ -9,13 +9,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fcgi/record.h"
 #include "shared/clock.h"
-
-enum {
-    RECORD_MAX = 65528, /* a multiple of 8, so that no record needs padding */
-    RECORD_STDOUT = 6,
-    RECORD_END_REQUEST = 3,
-};
 
 void
 conn_init(struct conn *c)
@@ -104,21 +99,6 @@ conn_is_gone(const struct conn *c)
 
 /* --- records ------------------------------------------------------------------------------ */
 
-static void
-record_head(unsigned char out[8], int type, int request_id, size_t n)
-{
-    const unsigned char head[8] = {
-        1,
-        (unsigned char)type,
-        (unsigned char)(request_id >> 8),
-        (unsigned char)request_id,
-        (unsigned char)(n >> 8),
-        (unsigned char)n,
-    };
-
-    memcpy(out, head, sizeof head);
-}
-
 static bool
 send_all(int fd, struct iovec *iov, size_t n)
 {
@@ -147,11 +127,10 @@ bool
 conn_reply(struct conn *c, const struct buf *head, const char *body, size_t body_len)
 {
     int id = c->fcgx.requestId, fd = c->fcgx.ipcFd;
-    unsigned char start[8], end[24] = {0};
+    unsigned char start[RECORD_HEAD], end[RECORD_END_LEN];
     size_t head_left = head->len, body_left = body_len;
 
-    record_head(end, RECORD_STDOUT, id, 0);
-    record_head(end + 8, RECORD_END_REQUEST, id, 8);
+    record_end(end, id);
     while (head_left + body_left > 0) {
         size_t from_head = head_left < RECORD_MAX ? head_left : RECORD_MAX;
         size_t room = RECORD_MAX - from_head;
@@ -164,13 +143,64 @@ conn_reply(struct conn *c, const struct buf *head, const char *body, size_t body
             {end, last ? sizeof end : 0},
         };
 
-        record_head(start, RECORD_STDOUT, id, from_head + from_body);
+        record_head(start, RECORD_STDOUT, id, from_head + from_body, 0);
         if (!send_all(fd, iov, ARRAY_LEN(iov)))
             return false;
         head_left -= from_head;
         body_left -= from_body;
     }
     return true;
+}
+
+bool
+conn_begin(struct conn *c, const struct buf *text)
+{
+    unsigned char start[RECORD_HEAD];
+    struct iovec iov[] = {{start, sizeof start}, {text->p, text->len}};
+
+    if (text->len > RECORD_MAX)
+        return false;
+    record_head(start, RECORD_STDOUT, c->fcgx.requestId, text->len, 0);
+    return send_all(c->fcgx.ipcFd, iov, ARRAY_LEN(iov));
+}
+
+static bool
+send_text(struct conn *c, const char *p, size_t n)
+{
+    while (n > 0) {
+        unsigned char start[RECORD_HEAD];
+        size_t now = n < RECORD_MAX ? n : RECORD_MAX;
+        struct iovec iov[] = {{start, sizeof start}, {(char *)(uintptr_t)p, now}};
+
+        record_head(start, RECORD_STDOUT, c->fcgx.requestId, now, 0);
+        if (!send_all(c->fcgx.ipcFd, iov, ARRAY_LEN(iov)))
+            return false;
+        p += now;
+        n -= now;
+    }
+    return true;
+}
+
+bool
+conn_part(struct conn *c, const struct buf *head, const char *body, size_t body_len)
+{
+    return (!head || send_text(c, head->p, head->len)) && send_text(c, body, body_len);
+}
+
+bool
+conn_finish(struct conn *c)
+{
+    unsigned char end[RECORD_END_LEN];
+    struct iovec iov[] = {{end, sizeof end}};
+
+    record_end(end, c->fcgx.requestId);
+    return send_all(c->fcgx.ipcFd, iov, ARRAY_LEN(iov));
+}
+
+int
+conn_detach(struct conn *c)
+{
+    return release(c);
 }
 
 void

@@ -39,6 +39,14 @@ bool conn_read_body(struct conn *c, struct buf *storage, enum request_body_state
 bool conn_is_gone(const struct conn *c);
 /* Send head and body as FastCGI records, and the end of the request. */
 bool conn_reply(struct conn *c, const struct buf *head, const char *body, size_t body_len);
+/* Send the head of a reply without an end, and whatever stands behind it. */
+bool conn_begin(struct conn *c, const struct buf *text) MUST_CHECK;
+/* Give the descriptor away; the connection is as closed. */
+int conn_detach(struct conn *c) MUST_CHECK;
+/* A reply in pieces: any number of parts, the first one with the head (else NULL), then the end. */
+bool conn_part(struct conn *c, const struct buf *head, const char *body,
+               size_t body_len) MUST_CHECK;
+bool conn_finish(struct conn *c);
 void conn_close(struct conn *c);
 
 #endif

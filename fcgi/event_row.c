@@ -109,8 +109,8 @@ write_nested(const struct db_result *r, int row, struct buf *out)
         buf_char(out, '}');
 }
 
-void
-event_row_write(const struct db_result *r, int row, const char *run_id, struct buf *out)
+static void
+write_row(const struct db_result *r, int row, const char *run_id, const char *type, struct buf *out)
 {
     static const struct {
         int col;
@@ -139,7 +139,7 @@ event_row_write(const struct db_result *r, int row, const char *run_id, struct b
     buf_str(out, db_text(r, row, EVENT_COL_SEQ));
     buf_lit(out, ",\"ts\":");
     row_time(r, row, EVENT_COL_TS, out);
-    buf_lit(out, ",\"type\":");
+    buf_str(out, type);
     row_text(r, row, EVENT_COL_TYPE, out);
     buf_lit(out, ",\"schemaVersion\":");
     buf_str(out, db_text(r, row, EVENT_COL_SCHEMA_VERSION));
@@ -155,6 +155,18 @@ event_row_write(const struct db_result *r, int row, const char *run_id, struct b
     buf_lit(out, ",\"createdAt\":");
     row_time(r, row, EVENT_COL_CREATED_AT, out);
     buf_char(out, '}');
+}
+
+void
+event_row_write(const struct db_result *r, int row, const char *run_id, struct buf *out)
+{
+    write_row(r, row, run_id, ",\"type\":", out);
+}
+
+void
+event_row_write_line(const struct db_result *r, int row, const char *run_id, struct buf *out)
+{
+    write_row(r, row, run_id, ",\"type\":\"canonical_event\",\"eventType\":", out);
 }
 
 static const char *

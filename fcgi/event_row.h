@@ -40,6 +40,8 @@ enum event_column {
 
 /* run_id in lower case. */
 void event_row_write(const struct db_result *r, int row, const char *run_id, struct buf *out);
+/* The same as a line of an export: type says that it is one, eventType has the event's own. */
+void event_row_write_line(const struct db_result *r, int row, const char *run_id, struct buf *out);
 bool event_row_read(const struct db_result *r, int row, struct event *out) MUST_CHECK;
 
 /* A stored time in the one time format, quoted; null when it is null. */

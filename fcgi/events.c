@@ -1,8 +1,9 @@
-/* events.c - GET /runs/:id/events. */
+/* events.c - GET /runs/:id/events, GET /runs/:id/messages and GET /events. */
 #include "fcgi/event_row.h"
 #include "fcgi/handlers.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
+#include "shared/clock.h"
 #include "shared/uuid.h"
 
 enum {
@@ -100,4 +101,110 @@ run_events_list(struct request *rq, struct err *err)
     if (q[Q_AFTER_TS].given || q[Q_BEFORE_TS].given || q[Q_TYPE].given)
         return list_filtered(rq, run_id, err);
     return list_plain(rq, run_id, err);
+}
+
+/* Nothing is ever sent for a run. */
+bool
+run_messages_list(struct request *rq, struct err *err UNUSED)
+{
+    buf_lit(reply_json(rq, 200), "[]");
+    return true;
+}
+
+/* --- of all runs
+ * ---------------------------------------------------------------------------------- */
+
+/*
+ * Numbers of events mean nothing across runs. The cursor is then a time in milliseconds and how
+ * many events of that millisecond have been sent, packed into one number that a client's doubles
+ * hold exactly. Where a count does not fit, the page has its millisecond whole.
+ */
+enum { CURSOR_SHIFT = 11, CURSOR_NTH_MAX = (1 << CURSOR_SHIFT) - 1 };
+
+#define CURSOR_MAX ((int64_t)1 << 53)
+
+enum {
+    QA_AFTER_SEQ,
+    QA_LIMIT,
+    QA_AFTER_TS,
+    QA_BEFORE_TS,
+    QA_TYPE,
+    QA_RUN_ID,
+    QA_SCENARIO_REF,
+};
+
+// clang-format off
+const struct query_field events_query[] = {
+    [QA_AFTER_SEQ]    = {.name = "afterSeq", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = CURSOR_MAX},
+    [QA_LIMIT]        = {.name = "limit", .type = QUERY_INTEGER, .flags = QUERY_CLAMP, .min = 1, .max = EVENTS_LIMIT_MAX, .number = 500},
+    [QA_AFTER_TS]     = {.name = "afterTs", .type = QUERY_TIME},
+    [QA_BEFORE_TS]    = {.name = "beforeTs", .type = QUERY_TIME},
+    [QA_TYPE]         = {.name = "type", .type = QUERY_NAMES, .flags = QUERY_EMPTY_IS_ABSENT},
+    [QA_RUN_ID]       = {.name = "runId", .type = QUERY_UUID, .flags = QUERY_EMPTY_IS_ABSENT},
+    [QA_SCENARIO_REF] = {.name = "scenarioRef", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
+    {0},
+};
+// clang-format on
+
+static bool
+read_events(struct request *rq, struct db_result **out, struct err *err)
+{
+    const struct query_value *q = rq->values;
+    bool of_run = q[QA_RUN_ID].text;
+    int64_t after = q[QA_AFTER_SEQ].number;
+    struct db_args a;
+
+    db_args_init(&a);
+    db_arg_text(&a, q[QA_RUN_ID].text);
+    db_arg_text(&a, q[QA_SCENARIO_REF].text);
+    db_arg_text(&a, q[QA_AFTER_TS].text);
+    db_arg_text(&a, q[QA_BEFORE_TS].text);
+    db_arg_text(&a, q[QA_TYPE].text);
+    db_arg_int(&a, of_run ? after : 0);
+    db_arg_int(&a, of_run ? 0 : after >> CURSOR_SHIFT);
+    db_arg_int(&a, of_run ? 0 : after & CURSOR_NTH_MAX);
+    db_arg_int(&a, q[QA_LIMIT].number);
+    return request_query(rq, rq->read_db, SQL_EVENTS_LIST, &a, out, err);
+}
+
+static int64_t
+next_cursor(const struct request *rq, const struct db_result *r, int last, int col_nth)
+{
+    int64_t nth = db_int(r, last, col_nth), ms;
+
+    if (rq->values[QA_RUN_ID].text || !clock_parse(db_text(r, last, EVENT_COL_TS), &ms))
+        return db_int(r, last, EVENT_COL_SEQ);
+    if (nth > CURSOR_NTH_MAX)
+        return (ms + 1) << CURSOR_SHIFT;
+    return ms << CURSOR_SHIFT | nth;
+}
+
+bool
+events_list(struct request *rq, struct err *err)
+{
+    enum { COL_RUN_ID = EVENT_COL__COUNT, COL_TOTAL, COL_NTH };
+    const struct query_value *q = rq->values;
+    AUTO_DB_RESULT *r = NULL;
+    struct buf *b;
+    int n = 0;
+
+    if (q[QA_RUN_ID].text && q[QA_AFTER_SEQ].number > EVENT_SEQ_MAX) {
+        reply_validation(rq, "\"afterSeq must not be greater than 2147483647\"");
+        return true;
+    }
+    if (!read_events(rq, &r, err))
+        return false;
+    b = reply_json(rq, 200);
+    buf_lit(b, "{\"data\":[");
+    for (; n < db_rows(r) && !db_null(r, n, EVENT_COL_SEQ); n++) {
+        if (n)
+            buf_char(b, ',');
+        event_row_write(r, n, db_text(r, n, COL_RUN_ID), b);
+    }
+    buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL),
+               (long long)q[QA_LIMIT].number);
+    if (n >= q[QA_LIMIT].number)
+        buf_printf(b, ",\"nextCursor\":%lld", (long long)next_cursor(rq, r, n - 1, COL_NTH));
+    buf_char(b, '}');
+    return true;
 }

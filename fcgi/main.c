@@ -9,6 +9,8 @@
 
 #include "fcgi/app.h"
 #include "fcgi/auth.h"
+#include "fcgi/http_metrics.h"
+#include "fcgi/hub.h"
 #include "fcgi/listen.h"
 #include "fcgi/notify.h"
 #include "fcgi/throttle.h"
@@ -64,7 +66,9 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
     }
     app.auth = auth_new(&config->auth_api_keys);
     app.throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
+    app.http = http_metrics_new();
     app.notify = notify_start(config, stop_process);
+    app.hub = hub_start(config, &app.streams);
     workers = workers_start(&app, fd, app.threads);
     log_info("macp-fcgi %s serves with %d threads, schema version %d", MACP_VERSION, app.threads,
              schema_program_version());
@@ -72,8 +76,10 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
     sigwait(signals, &sig);
     log_info("stopping on signal %d", sig);
     workers_stop(workers);
+    hub_stop(app.hub);
     notify_stop(app.notify);
     throttle_free(app.throttle);
+    http_metrics_free(app.http);
     auth_free(app.auth);
     close(fd);
     log_info("stopped");

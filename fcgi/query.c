@@ -6,6 +6,7 @@
 #include "fcgi/validate.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/uuid.h"
 
 enum { QUERY_REPEATS_MAX = 256 };
 
@@ -68,6 +69,11 @@ take_integer(const struct occurrences *o, const struct query_field *f, struct qu
         above = false;
         whole = true;
     }
+    if (f->flags & QUERY_CLAMP_MIN && below) {
+        if (whole)
+            n = (double)f->min;
+        below = false;
+    }
     if (above && (!(f->flags & QUERY_MAX_IS_COLUMN) || !isnan(n)))
         texts_add(t, "%s must not be greater than %lld", f->name, (long long)f->max);
     if (below)
@@ -76,6 +82,20 @@ take_integer(const struct occurrences *o, const struct query_field *f, struct qu
         texts_add(t, "%s must be an integer number", f->name);
     if (!above && !below && whole)
         v->number = (int64_t)n;
+}
+
+static void
+take_number(const struct occurrences *o, const struct query_field *f, struct query_value *v,
+            struct texts *t)
+{
+    json_t *text = json_string(o->items[0]);
+
+    v->real = o->n == 1 ? jv_num(text) : NAN;
+    json_decref(text);
+    if (!(v->real >= (double)f->min / 10))
+        texts_add(t, "%s must not be less than %g", f->name, (double)f->min / 10);
+    if (!isfinite(v->real))
+        texts_add(t, "%s must be a number conforming to the specified constraints", f->name);
 }
 
 static void
@@ -163,8 +183,22 @@ take(struct arena *arena, const struct occurrences *o, const struct query_field 
     case QUERY_INTEGER:
         take_integer(o, f, v, t);
         break;
+    case QUERY_NUMBER:
+        take_number(o, f, v, t);
+        break;
     case QUERY_FLAG:
         v->flag = single && strcmp(o->items[0], "true") == 0;
+        break;
+    case QUERY_BOOLEAN:
+        v->flag = single && strcmp(o->items[0], "true") == 0;
+        if (!v->flag &&
+            (!single || (strcmp(o->items[0], "false") != 0 && strcmp(o->items[0], "0") != 0)))
+            texts_add(t, "%s must be a boolean value", f->name);
+        break;
+    case QUERY_UUID:
+        if (!single || !uuid_is_valid(o->items[0]))
+            texts_add(t, "%s must be a UUID", f->name);
+        v->text = o->items[0];
         break;
     case QUERY_TIME:
         take_time(arena, o, f, v, t);
@@ -197,6 +231,7 @@ query_parse(struct arena *arena, const char *query, const struct query_field *fi
         struct query_value *v = &values[i];
 
         v->number = f->number;
+        v->flag = f->type == QUERY_BOOLEAN && f->number;
         v->text = f->text;
         if (!*query)
             continue;

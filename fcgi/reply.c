@@ -6,13 +6,23 @@
 #include "fcgi/request.h"
 #include "shared/json.h"
 
-enum { REPLY_KEEP_BYTES = 1 << 20 }; /* larger buffers are not kept between requests */
+enum {
+    REPLY_KEEP_BYTES = 1 << 20,  /* larger buffers are not kept between requests */
+    REPLY_PART_BYTES = 64 << 10, /* worth a system call of its own */
+};
+
+static const char *public_message(const struct err *err);
+static void write_text(struct buf *out, const char *s);
 
 void
 reply_reset(struct reply *r)
 {
     r->status = 0;
     r->has_content_type = false;
+    r->is_stream = false;
+    r->content_type = NULL;
+    r->part = NULL;
+    r->started = r->broken = false;
     buf_reset(&r->headers);
     if (r->body.cap > REPLY_KEEP_BYTES)
         buf_fini(&r->body);
@@ -31,8 +41,63 @@ reply_json(struct request *rq, int status)
 {
     rq->reply->status = status;
     rq->reply->has_content_type = true;
+    rq->reply->content_type = NULL;
     buf_reset(&rq->reply->body);
     return &rq->reply->body;
+}
+
+struct buf *
+reply_typed(struct request *rq, int status, const char *content_type)
+{
+    struct buf *b = reply_json(rq, status);
+
+    rq->reply->content_type = content_type;
+    return b;
+}
+
+bool
+reply_flush(struct request *rq, struct err *err)
+{
+    struct reply *r = rq->reply;
+
+    if (!r->part || r->body.len < REPLY_PART_BYTES)
+        return true;
+    r->broken = !r->part(r->part_ctx, rq);
+    r->started = true;
+    buf_reset(&r->body);
+    if (r->body.cap > REPLY_KEEP_BYTES)
+        buf_fini(&r->body);
+    return !r->broken || err_set(err, ERR_IO, "the web server went away");
+}
+
+void
+reply_late_error(struct request *rq, const struct err *err)
+{
+    struct buf *b = &rq->reply->body;
+
+    if (!rq->reply->content_type || strcmp(rq->reply->content_type, REPLY_LINES) != 0) {
+        rq->reply->broken = true;
+        return;
+    }
+    /* What stands there may end in the middle of a line. */
+    while (b->len > 0 && b->p[b->len - 1] != '\n')
+        b->len--;
+    buf_lit(b, "{\"type\":\"error\",\"message\":");
+    write_text(b, public_message(err));
+    buf_lit(b, "}\n");
+}
+
+void
+reply_stream(struct request *rq)
+{
+    reply_empty(rq, 200);
+    rq->reply->is_stream = true;
+    reply_header(rq, "Content-Type", "text/event-stream");
+    reply_header(rq, "Cache-Control",
+                 "private, no-cache, no-store, must-revalidate, max-age=0, no-transform");
+    reply_header(rq, "Pragma", "no-cache");
+    reply_header(rq, "Expire", "0"); /* spelt so: clients may look for it */
+    reply_header(rq, "X-Accel-Buffering", "no");
 }
 
 void
@@ -193,8 +258,10 @@ reply_write_head(const struct request *rq, struct buf *out)
 
     buf_printf(out, "Status: %d\r\n", r->status);
     if (r->has_content_type)
-        buf_lit(out, "Content-Type: application/json; charset=utf-8\r\n");
-    buf_printf(out, "Content-Length: %zu\r\n", r->body.len);
+        buf_printf(out, "Content-Type: %s\r\n",
+                   r->content_type ? r->content_type : "application/json; charset=utf-8");
+    if (!r->is_stream && !r->started)
+        buf_printf(out, "Content-Length: %zu\r\n", r->body.len);
     reply_write_cors(out, origins, request_env(rq, "HTTP_ORIGIN"));
     if (rq->method != HTTP_OPTIONS) {
         if (varies_by_origin(origins))

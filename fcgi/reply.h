@@ -19,11 +19,21 @@
 
 struct request;
 
+/* One JSON document a line. */
+#define REPLY_LINES "application/x-ndjson"
+
 struct reply {
     int status;
-    bool has_content_type; /* JSON unless a handler says otherwise; false: no body at all */
-    struct buf headers;    /* further header lines, each with its line end */
+    bool has_content_type;    /* JSON unless a handler says otherwise; false: no body at all */
+    bool is_stream;           /* an event stream: no length, and somebody else writes on */
+    const char *content_type; /* when it has one; NULL: JSON */
+    struct buf headers;       /* further header lines, each with its line end */
     struct buf body;
+    /* Sends the body so far, behind the head the first time. NULL: the reply is sent whole. */
+    bool (*part)(void *ctx, const struct request *rq);
+    void *part_ctx;
+    bool started; /* a part has been sent: its status cannot change any more */
+    bool broken;  /* it cannot be finished: the connection is cut, which web servers notice */
 };
 
 void reply_reset(struct reply *r);
@@ -31,6 +41,14 @@ void reply_fini(struct reply *r);
 
 /* Start a JSON answer; the caller writes the text into the returned buffer. */
 struct buf *reply_json(struct request *rq, int status);
+/* The same for a body of another type (a literal). */
+struct buf *reply_typed(struct request *rq, int status, const char *content_type);
+/* Called between the pieces of a long body: sends what has gathered when it is much. */
+bool reply_flush(struct request *rq, struct err *err) MUST_CHECK;
+/* An error behind the first part: a last line where bodies are lines, else a broken reply. */
+void reply_late_error(struct request *rq, const struct err *err);
+/* The head of an event stream. */
+void reply_stream(struct request *rq);
 /* An answer without a body. */
 void reply_empty(struct request *rq, int status);
 void reply_header(struct request *rq, const char *name, const char *value);

@@ -25,6 +25,7 @@ struct app;
 struct query_value;
 struct reply;
 struct route;
+struct stream_plan;
 
 enum {
     REQUEST_BODY_MAX = 1 << 20,   /* JSON */
@@ -79,6 +80,9 @@ struct request {
     const char *params[REQUEST_PARAMS_MAX]; /* decoded, in the order of the template */
     const struct query_value *values;       /* by position in the route's query table */
     json_t *document;                       /* validated body: an object, or NULL */
+    bool can_stream; /* the connection may be given away */
+    /* Set by a handler that began a stream (reply_stream): the hub writes on. In the arena. */
+    const struct stream_plan *stream;
 };
 
 /* From a CGI environment. The body is set by the caller. */

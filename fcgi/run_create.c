@@ -13,6 +13,7 @@
 #include "fcgi/notify.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
+#include "fcgi/run_launch.h"
 #include "fcgi/validate.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -51,7 +52,8 @@ reply_created(struct request *rq, const struct db_result *r)
 }
 
 static bool
-insert_run(struct request *rq, const struct run_draft *d, struct db_result **out, struct err *err)
+insert_run(struct request *rq, const struct run_draft *d, const char *cloned_from,
+           struct db_result **out, struct err *err)
 {
     char now[CLOCK_TEXT_LEN];
     struct db_args a;
@@ -81,6 +83,10 @@ insert_run(struct request *rq, const struct run_draft *d, struct db_result **out
     db_arg_text(&a, rq->actor);
     db_arg_text(&a, REQUEST_ACTOR_TYPE);
     db_arg_text(&a, rq->request_id);
+    db_arg_text(&a, cloned_from ? "cloned" : "posted");
+    db_arg_text(&a, cloned_from ? "run.cloned" : "run.created");
+    db_arg_text(&a, cloned_from ? arena_printf(rq->arena, "{\"clonedFrom\":\"%s\"}", cloned_from)
+                                : "{}");
     return request_query(rq, rq->db, SQL_RUN_CREATE, &a, out, err);
 }
 
@@ -161,18 +167,18 @@ settle_conflict(struct request *rq, const struct run_draft *d, bool *ok, struct 
 }
 
 bool
-run_create(struct request *rq, struct err *err)
+run_launch(struct request *rq, json_t *document, const char *cloned_from, struct err *err)
 {
     struct run_draft d;
 
-    if (!descriptor_draft(rq->arena, rq->document, request_env(rq, "HTTP_TRACEPARENT"),
-                          rq->app->config, &d, err))
+    if (!descriptor_draft(rq->arena, document, request_env(rq, "HTTP_TRACEPARENT"), rq->app->config,
+                          &d, err))
         return false;
     for (int i = 0; i < CREATE_TRIES; i++) {
         AUTO_DB_RESULT *created = NULL;
         bool ok;
 
-        if (!insert_run(rq, &d, &created, err))
+        if (!insert_run(rq, &d, cloned_from, &created, err))
             return false;
         if (db_rows(created) == 1) {
             notify_send(rq->app->notify, CHANNEL_RUN, "");
@@ -183,6 +189,12 @@ run_create(struct request *rq, struct err *err)
             return ok;
     }
     return err_set(err, ERR_CONFLICT, "run is being changed by other requests, try again");
+}
+
+bool
+run_create(struct request *rq, struct err *err)
+{
+    return run_launch(rq, rq->document, NULL, err);
 }
 
 /* --- validate ------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fcgi/event_row.h"
+#include "fcgi/row_members.h"
 
 /* The stored metadata is an object; its members follow the composed ones. */
 static void
@@ -81,5 +82,39 @@ run_row_write(const struct db_result *r, int row, struct buf *out)
             break;
         }
     }
+    buf_char(out, '}');
+}
+
+void
+run_row_write_export(const struct db_result *r, int row, struct buf *out)
+{
+    static const struct member members[] = {
+        {"id", MEMBER_TEXT, RUN_COL_ID, false, NULL},
+        {"status", MEMBER_TEXT, RUN_COL_STATUS, false, NULL},
+        {"runtimeKind", MEMBER_TEXT, RUN_COL_RUNTIME_KIND, false, NULL},
+        {"runtimeVersion", MEMBER_TEXT, RUN_COL_RUNTIME_VERSION, true, NULL},
+        {"runtimeSessionId", MEMBER_TEXT, RUN_COL_SESSION_ID, true, NULL},
+        {"traceId", MEMBER_TEXT, RUN_COL_TRACE_ID, true, NULL},
+        {"createdAt", MEMBER_TIME, RUN_COL_CREATED_AT, false, NULL},
+        {"startedAt", MEMBER_TIME, RUN_COL_STARTED_AT, true, NULL},
+        {"endedAt", MEMBER_TIME, RUN_COL_ENDED_AT, true, NULL},
+        {"tags", MEMBER_RAW, RUN_COL_TAGS, false, NULL},
+        {"archivedAt", MEMBER_TIME, RUN_COL_ARCHIVED_AT, false, NULL},
+        {0},
+    };
+
+    buf_char(out, '{');
+    row_members(r, row, members, out);
+    if (!db_null(r, row, RUN_COL_SOURCE_KIND)) {
+        buf_lit(out, ",\"source\":{\"kind\":");
+        row_text(r, row, RUN_COL_SOURCE_KIND, out);
+        if (!db_null(r, row, RUN_COL_SOURCE_REF)) {
+            buf_lit(out, ",\"ref\":");
+            row_text(r, row, RUN_COL_SOURCE_REF, out);
+        }
+        buf_char(out, '}');
+    }
+    buf_lit(out, ",\"metadata\":");
+    write_metadata(r, row, out);
     buf_char(out, '}');
 }

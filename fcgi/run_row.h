@@ -42,5 +42,7 @@ enum run_column {
 };
 
 void run_row_write(const struct db_result *r, int row, struct buf *out);
+/* The shorter form that exports carry: no bookkeeping, what is unknown is left out. */
+void run_row_write_export(const struct db_result *r, int row, struct buf *out);
 
 #endif

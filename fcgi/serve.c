@@ -162,7 +162,7 @@ log_failure(struct request *rq, const struct err *err)
     struct log_ctx ctx = {.request_id = rq->request_id, .err = err};
     const char *path = rq->route ? rq->route->path : "unmatched";
 
-    if (err_http_status(err->code) < 500)
+    if (err_http_status(err->code) < 500 || err->code == ERR_IO)
         log_line(LOG_DEBUG, &ctx, "%s %s refused", rq->method_name, path);
     else if (err->code != ERR_DB || is_outage_news(rq->app))
         log_line(LOG_ERROR, &ctx, "%s %s failed", rq->method_name, path);
@@ -180,7 +180,10 @@ serve(struct request *rq)
     take_request_id(rq);
     take_address(rq);
     if (!answer(rq, &err)) {
-        reply_error(rq, &err);
+        if (rq->reply->started)
+            reply_late_error(rq, &err);
+        else
+            reply_error(rq, &err);
         log_failure(rq, &err);
     }
     if (log_enabled(LOG_DEBUG))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shared/json.h"
+#include "shared/uuid.h"
 
 enum {
     TEXTS_MAX = 1000, /* a hostile body must not buy an answer larger than itself */
@@ -198,18 +199,48 @@ check_list(const json_t *v, const char *path, const struct field *f, struct text
 static void
 check_strings(const json_t *v, const char *path, const struct field *f, struct texts *t)
 {
-    bool all = json_is_array(v);
+    const char *each = f->type == FIELD_IDS ? "UUID" : "string";
+    bool all = json_is_array(v), first = f->flags & FIELD_EACH_FIRST;
     json_t *element;
     size_t i;
 
     json_array_foreach (v, i, element)
         all = all && json_is_string(element);
+    if (!all && first)
+        texts_add(t, "%seach value in %s must be a %s", path, f->name, each);
+    if (f->max && json_array_size(v) > f->max)
+        texts_add(t, "%s%s must contain no more than %zu elements", path, f->name, f->max);
     if (!json_is_array(v))
         texts_add(t, "%s%s must be an array", path, f->name);
-    if (!all)
-        texts_add(t, "%seach value in %s must be a string", path, f->name);
+    if (!all && !first)
+        texts_add(t, "%seach value in %s must be a %s", path, f->name, each);
     if (holds_nul(v))
         texts_add(t, "%s%s must not contain null characters", path, f->name);
+}
+
+static void
+check_number(const json_t *v, const char *path, const struct field *f, struct texts *t)
+{
+    double n = json_number_value(v);
+
+    if (!json_is_number(v) || !(n >= f->min))
+        texts_add(t, "%s%s must not be less than %g", path, f->name, f->min);
+    if (!json_is_number(v) || !isfinite(n))
+        texts_add(t, "%s%s must be a number conforming to the specified constraints", path,
+                  f->name);
+}
+
+/* Versions 1 to 8 of the standard variant, and the two special ones. */
+static bool
+is_known_uuid(const char *s)
+{
+    enum { VERSION_AT = 14, VARIANT_AT = 19 };
+
+    if (!s || !uuid_is_valid(s))
+        return false;
+    if (strspn(s, "0-") == UUID_LEN - 1 || strspn(s, "fF-") == UUID_LEN - 1)
+        return true;
+    return s[VERSION_AT] >= '1' && s[VERSION_AT] <= '8' && strchr("89abAB", s[VARIANT_AT]);
 }
 
 static void
@@ -239,7 +270,23 @@ check_field(const json_t *v, const char *path, const struct field *f, struct tex
         check_list(v, path, f, t);
         break;
     case FIELD_STRINGS:
+    case FIELD_IDS:
         check_strings(v, path, f, t);
+        break;
+    case FIELD_BOOLEAN:
+        if (!json_is_boolean(v))
+            texts_add(t, "%s%s must be a boolean value", path, f->name);
+        break;
+    case FIELD_NUMBER:
+        check_number(v, path, f, t);
+        break;
+    case FIELD_UUID:
+        if (!is_known_uuid(jv_cstr(v)) || holds_nul(v))
+            texts_add(t, "%s%s must be a UUID", path, f->name);
+        break;
+    case FIELD_URL:
+        if (!jv_cstr(v) || holds_nul(v) || !url_is_valid(jv_cstr(v)))
+            texts_add(t, "%s%s must be a URL address", path, f->name);
         break;
     }
 }

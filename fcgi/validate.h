@@ -39,7 +39,10 @@ enum query_type {
     QUERY_STRING,  /* text */
     QUERY_ENUM,    /* one of values; text */
     QUERY_INTEGER, /* number, within min and max */
+    QUERY_NUMBER,  /* real, at least min tenths */
     QUERY_FLAG,    /* the literal true, else false; never an error */
+    QUERY_BOOLEAN, /* true, false or 0; number is the default of flag */
+    QUERY_UUID,    /* text */
     QUERY_TIME,    /* text in the one time format */
     QUERY_TAGS,    /* commas or repetition; text is a JSON array, empty items kept */
     QUERY_NAMES,   /* commas; text is a JSON array, empty items dropped, NULL when none is left */
@@ -49,6 +52,7 @@ enum query_flags {
     QUERY_EMPTY_IS_ABSENT = 1,
     QUERY_MAX_IS_COLUMN = 2, /* max is a storage limit: only numbers are told about it */
     QUERY_CLAMP = 4,         /* above max counts as max */
+    QUERY_CLAMP_MIN = 8,     /* below min counts as min */
 };
 
 struct query_field {
@@ -64,6 +68,7 @@ struct query_field {
 struct query_value {
     bool given;
     bool flag;
+    double real;
     int64_t number;
     const char *text;
 };
@@ -83,11 +88,17 @@ enum field_type {
     FIELD_NESTED,   /* an object with the given fields */
     FIELD_LIST,     /* an array of objects with the given fields */
     FIELD_STRINGS,  /* an array of strings */
+    FIELD_BOOLEAN,
+    FIELD_NUMBER, /* finite, at least min */
+    FIELD_UUID,   /* of a known version and variant */
+    FIELD_IDS,    /* an array of texts that should be UUIDs; which ones are is for the handler */
+    FIELD_URL,    /* http or https, a public-looking host name or an address */
 };
 
 enum field_flags {
     FIELD_REQUIRED = 1,
     FIELD_NOT_EMPTY = 2,
+    FIELD_EACH_FIRST = 4, /* elements are reported before the array */
 };
 
 struct field {
@@ -98,6 +109,7 @@ struct field {
     const char *max_text;      /* for lists */
     const char *const *values; /* NULL-terminated */
     const struct field *fields;
+    double min; /* of a number */
 };
 
 struct body_schema {
@@ -106,6 +118,9 @@ struct body_schema {
     /* Name of a required member whose absence the handler reports itself, or NULL. */
     const char *reported;
 };
+
+/* What FIELD_URL takes. */
+bool url_is_valid(const char *url) MUST_CHECK;
 
 void body_validate(const json_t *document, const struct body_schema *schema, struct texts *texts);
 

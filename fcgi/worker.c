@@ -11,9 +11,13 @@
 
 #include "fcgi/app.h"
 #include "fcgi/conn.h"
+#include "fcgi/frame.h"
+#include "fcgi/http_metrics.h"
+#include "fcgi/hub.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/serve.h"
+#include "shared/clock.h"
 #include "shared/log.h"
 
 enum {
@@ -74,9 +78,46 @@ next_connection(const struct workers *all, int ep)
     }
 }
 
+/* The connection goes to the hub, with the place that the handler took for it. */
+static void
+begin_stream(struct worker *w, const struct stream_plan *plan)
+{
+    struct hub *hub = w->all->app->hub;
+
+    /* The first byte of a body makes web servers pass the headers on. */
+    buf_char(&w->head, '\n');
+    if (conn_begin(&w->conn, &w->head))
+        hub_attach(hub, conn_detach(&w->conn), plan);
+    else
+        hub_leave(hub);
+}
+
+static bool
+send_part(void *ctx, const struct request *rq)
+{
+    struct worker *w = ctx;
+    const struct buf *body = &rq->reply->body;
+    bool first = !rq->reply->started;
+
+    if (first) {
+        rq->reply->started = true; /* no length in the head */
+        buf_reset(&w->head);
+        reply_write_head(rq, &w->head);
+    }
+    return conn_part(&w->conn, first ? &w->head : NULL, body->p,
+                     rq->method == HTTP_HEAD ? 0 : body->len);
+}
+
+static bool
+finish_parts(struct worker *w, const struct request *rq)
+{
+    return !w->reply.broken && send_part(w, rq) && conn_finish(&w->conn);
+}
+
 static void
 answer_request(struct worker *w, enum request_body_state body_state)
 {
+    int64_t began_us = clock_mono_us();
     struct request rq;
 
     reply_reset(&w->reply);
@@ -84,17 +125,25 @@ answer_request(struct worker *w, enum request_body_state body_state)
     rq.db = w->db;
     rq.read_db = w->read_db;
     rq.reply = &w->reply;
+    w->reply.part = send_part;
+    w->reply.part_ctx = w;
     rq.body = buf_cstr(&w->body);
     rq.body_len = w->body.len;
     rq.body_state = body_state;
+    rq.can_stream = w->conn.fcgx.requestId == FRAME_REQUEST_ID;
     serve(&rq);
 
     buf_reset(&w->head);
     reply_write_head(&rq, &w->head);
-    if (!conn_reply(&w->conn, &w->head, w->reply.body.p,
-                    rq.method == HTTP_HEAD ? 0 : w->reply.body.len))
+    if (rq.stream)
+        begin_stream(w, rq.stream);
+    else if (w->reply.started ? !finish_parts(w, &rq)
+                              : !conn_reply(&w->conn, &w->head, w->reply.body.p,
+                                            rq.method == HTTP_HEAD ? 0 : w->reply.body.len))
         log_line(LOG_DEBUG, &(struct log_ctx){.request_id = rq.request_id},
                  "the web server went away");
+    if (!rq.stream)
+        http_metrics_count(w->all->app->http, &rq, w->reply.status, clock_mono_us() - began_us);
     request_fini(&rq);
     arena_reset(&w->arena);
 }

@@ -365,16 +365,20 @@ load_runs(struct claim *c, struct load *l, struct err *err)
 
 /* --- claiming ---------------------------------------------------------------------------- */
 
-/* How many more runs this instance may take: its share of all, and no more than its limit. */
+/*
+ * How many more runs this instance may take: its share of all, and no more than its limit. The
+ * share is as old as the last heartbeat; a run that nobody ever had cannot wait for the next one,
+ * because its session may be over by then.
+ */
 static int64_t
-room(const struct claim *c)
+room(const struct claim *c, bool fresh_only)
 {
     int64_t held = 0, share;
 
     for (size_t i = 0; i < c->n_shards; i++)
         held += c->shards[i]->counts.runs;
     share = c->cfg->observerd_max_runs;
-    if (c->instances > 1) {
+    if (c->instances > 1 && !fresh_only) {
         int64_t fair = (c->live_runs + c->instances - 1) / c->instances;
 
         fair += fair / 10 + 1;
@@ -412,7 +416,7 @@ owe(struct claim *c, const struct db_result *rows)
 }
 
 static bool
-take(struct claim *c, int64_t limit, struct err *err)
+take(struct claim *c, int64_t limit, bool fresh_only, struct err *err)
 {
     AUTO_DB_RESULT *rows = NULL;
     struct db_args args;
@@ -420,7 +424,7 @@ take(struct claim *c, int64_t limit, struct err *err)
     db_args_init(&args);
     db_arg_text(&args, c->instance_id);
     db_arg_int(&args, limit);
-    db_arg_bool(&args, !c->cfg->run_recovery_enabled);
+    db_arg_bool(&args, fresh_only);
     if (!db_run(c->db, SQL_RUN_CLAIM, &args, &rows, err)) {
         c->doubt = true;
         c->doubt_after = 0;
@@ -492,7 +496,8 @@ claim_due(struct claim *c, struct err *err)
 {
     for (;;) {
         struct load load = {.n = 0};
-        int64_t limit = room(c);
+        bool fresh_only = !c->cfg->run_recovery_enabled || room(c, false) == 0;
+        int64_t limit = room(c, fresh_only);
         bool settling;
         size_t taken;
 
@@ -507,7 +512,7 @@ claim_due(struct claim *c, struct err *err)
             return false;
         if (!c->n_owed && !settling && (limit == 0 || c->draining))
             return true;
-        if (!c->n_owed && !settling && !take(c, limit, err))
+        if (!c->n_owed && !settling && !take(c, limit, fresh_only, err))
             return false;
         taken = c->n_owed;
         if (taken && !load_runs(c, &load, err)) {

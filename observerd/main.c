@@ -6,6 +6,7 @@
  * heard by the watch.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "observerd/ambient.h"
 #include "observerd/catalog.h"
 #include "observerd/claim.h"
+#include "observerd/discovery.h"
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
 #include "observerd/shard.h"
@@ -36,7 +38,8 @@ struct app {
     struct shard **shards;
     size_t n_shards;
     struct watch *watch;
-    struct ambient *ambient; /* NULL: signals are not watched */
+    struct discovery *discovery; /* NULL: only what is posted is observed */
+    struct ambient *ambient;     /* NULL: signals are not watched */
     struct redactor *redactor;
     struct price_list *prices;
     struct mailbox inbox;
@@ -99,6 +102,10 @@ read_inbox(struct app *app)
         case CONTROL_CATALOG:
             catalog_row(app, (struct catalog_row *)mail);
             catalog_row_free((struct catalog_row *)mail);
+            break;
+        case CONTROL_CLAIM:
+            app->claim_at = 0;
+            free(mail);
             break;
         }
     }
@@ -262,8 +269,15 @@ start(struct app *app, struct err *err)
             return false;
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
-    return watch_start(cfg, app->shards, app->n_shards, &app->inbox, app->ambient, &app->watch,
-                       err);
+    if (cfg->session_discovery_enabled)
+        app->discovery = discovery_start(cfg, &app->inbox);
+    return watch_start(&(struct watch_options){.cfg = cfg,
+                                               .shards = app->shards,
+                                               .n_shards = app->n_shards,
+                                               .control = &app->inbox,
+                                               .discovery = app->discovery,
+                                               .ambient = app->ambient},
+                       &app->watch, err);
 }
 
 /* What was received is stored, then the runs are free for others at once. */
@@ -287,6 +301,7 @@ stop(struct app *app)
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");
     watch_stop(app->watch);
+    discovery_stop(app->discovery);
     ambient_quiet(app->ambient);
     for (size_t i = 0; i < app->n_shards; i++) {
         int64_t left = until - clock_mono_ms();
@@ -420,6 +435,12 @@ main(int argc, char **argv)
     const char *command;
     int arg, status;
 
+    /*
+     * Large envelopes come in rows of megabytes. Memory from mmap would be given back and
+     * faulted in again for each of them, which costs more than all work on it.
+     */
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     if (!program_start(&program, argc, argv, &cfg, &command, &arg, &status))
         return status;
     status = strcmp(command, "migrate") == 0   ? migrate(cfg)

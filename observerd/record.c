@@ -4,6 +4,7 @@
 
 #include "observerd/ambient.h"
 #include "observerd/envelope.h"
+#include "observerd/session_input.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -26,7 +27,7 @@ record_begin(struct record *r, struct session *s)
 {
     r->s = s;
     r->now_ms = clock_wall_ms();
-    r->batch = writer_lock(s->shard->writer);
+    r->batch = writer_lock(session_writer(s));
     r->run = batch_run_entry(r->batch, &s->batch_serial, &s->batch_index, s->run.run_key,
                              s->run.cursor, s->run.seq);
     r->run->fence = s->run.fence;
@@ -39,7 +40,7 @@ record_end(struct record *r)
 {
     r->run->new_cursor = r->s->run.cursor;
     r->run->new_seq = r->s->run.seq;
-    writer_unlock(r->s->shard->writer);
+    writer_unlock(session_writer(r->s));
 }
 
 /* --- rows -------------------------------------------------------------------------------- */
@@ -737,6 +738,7 @@ record_projection(struct session *s)
     struct record r;
     struct fact who;
     uint32_t at = 0;
+    size_t n = 0;
 
     timer_cancel(&s->shard->timers, &s->flush);
     if (!s->dirty)
@@ -746,8 +748,11 @@ record_projection(struct session *s)
     p = batch_projection_start(r.run, projection_latest_seq(s->run.projection));
     for (int i = 0; i < PROJECTION__COUNT; i++)
         projection_write_section(s->run.projection, (enum projection_section)i, &p->sections[i]);
+    for (int i = 0; i < PROJECTION__COUNT; i++)
+        n += p->sections[i].len;
     while (facts_next_participant(&s->run.facts, s->run.projection, &at, &scratch, &who))
         batch_add_fact(r.batch, s->run.run_key, &who);
     record_end(&r);
     arena_fini(&scratch);
+    session_weigh_projection(s, n);
 }

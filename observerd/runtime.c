@@ -28,6 +28,7 @@ static const struct {
     [RT_INITIALIZE] = {SERVICE "Initialize", &macp__v1__initialize_response__descriptor},
     [RT_GET_SESSION] = {SERVICE "GetSession", &macp__v1__get_session_response__descriptor},
     [RT_GET_MANIFEST] = {SERVICE "GetManifest", &macp__v1__get_manifest_response__descriptor},
+    [RT_LIST_SESSIONS] = {SERVICE "ListSessions", &macp__v1__list_sessions_response__descriptor},
 };
 
 static const char *const stream_session_path = SERVICE "StreamSession";

@@ -51,7 +51,7 @@ struct rt_status {
 const char *rt_code_name(enum rt_code code);
 
 /* The unary methods. */
-enum rt_unary { RT_INITIALIZE, RT_GET_SESSION, RT_GET_MANIFEST, RT_UNARY__COUNT };
+enum rt_unary { RT_INITIALIZE, RT_GET_SESSION, RT_GET_MANIFEST, RT_LIST_SESSIONS, RT_UNARY__COUNT };
 
 struct rt_queue;
 struct rt_call;

@@ -86,6 +86,7 @@ answered(void *ctx, const struct rt_status *status, const ProtobufCMessage *repl
 
     s->call = NULL;
     s->look_again = false;
+    s->old_answer = again;
     arena_reset(&s->shard->arena);
     if (status->code == RT_OK && response->metadata)
         session_handle(s, INPUT_SNAPSHOT, &(struct input){.meta = response->metadata});
@@ -128,6 +129,9 @@ session_accepted_count(const Macp__V1__SessionMetadata *meta)
 void
 session_close_stream(struct session *s)
 {
+    const char *type;
+
+    session_let_in(s, &type);
     if (s->stream)
         rt_stream_cancel(s->stream);
     s->stream = NULL;
@@ -144,7 +148,9 @@ void
 session_end(struct session *s, enum run_status to, const char *message, const char *reason)
 {
     struct record r;
+    const char *type;
 
+    session_let_in(s, &type);
     timer_cancel(&s->shard->timers, &s->timer);
     record_begin(&r, s);
     record_ended(&r, to, message, reason);
@@ -259,8 +265,8 @@ resume(struct session *s)
     record_stream_notice(&r, "run-recovery", "recovered", "stream resumed after restart");
     record_end(&r);
     s->stream_failures = 1; /* not the first subscription: no second trace artifact */
-    session_subscribe(s);
-    s->stream_failures = 0;
+    s->doubtful = true;
+    s->reconnect_at_ms = clock_mono_ms();
     session_ask(s);
     session_plan_check(s);
     session_rearm(s);
@@ -279,6 +285,7 @@ session_adopt(struct shard *shard, struct run_seed *seed)
     s->normalizer = (struct normalizer){s->run.session_id, s->run.known, shard->o.redactor};
     s->timer.fire = timer_fired;
     s->flush.fire = flush_due;
+    session_lane_init(s);
     s->open_by_ms = now + s->run.poll_remaining_ms;
     s->lag_window_ms = now;
     HASH_ADD(by_key, shard->by_key, run.run_key, sizeof s->run.run_key, s);
@@ -295,6 +302,8 @@ session_adopt(struct shard *shard, struct run_seed *seed)
         return;
     }
     s->state = SESSION_AWAITING;
+    if (!s->run.posted)
+        session_open_stream(s); /* it was seen, and may be over before it is asked for */
     session_await_look(s, NULL);
 }
 
@@ -318,6 +327,7 @@ session_drop(struct session *s)
 
     if (s->call)
         rt_call_cancel(s->call);
+    session_forget_held(s);
     session_close_stream(s);
     timer_cancel(&shard->timers, &s->timer);
     timer_cancel(&shard->timers, &s->flush);
@@ -326,6 +336,7 @@ session_drop(struct session *s)
     shard->counts.runs--;
     HASH_DELETE(by_key, shard->by_key, s);
     HASH_DELETE(by_session, shard->by_session, s);
+    buf_fini(&s->first);
     if (s->verdict_meta)
         protobuf_c_message_free_unpacked(&s->verdict_meta->base, NULL);
     run_seed_free(&s->run);
@@ -339,6 +350,7 @@ session_drain(struct session *s)
         rt_call_cancel(s->call);
     s->call = NULL;
     session_close_stream(s);
+    session_forget_held(s);
     timer_cancel(&s->shard->timers, &s->timer);
     if (s->state == SESSION_AWAITING && s->outage_from_ms) {
         struct record r; /* the time the runtime was away is given back by whoever comes next */
@@ -354,6 +366,6 @@ void
 session_unpark(struct session *s)
 {
     s->parked = false;
-    if (s->stream)
+    if (s->stream && !s->moving)
         rt_stream_resume(s->stream);
 }

@@ -80,6 +80,10 @@ struct session {
     UT_hash_handle by_key, by_session;
     struct normalizer normalizer;
 
+    int lane;        /* enum shard_lane: whose batches the run's rows go into */
+    bool moving;     /* to the bulk lane, once the ordinary one has stored what it has */
+    struct buf held; /* the envelope that made it move; not recorded yet */
+    struct timer move;
     uint64_t batch_serial; /* where the run's entry in the pending batch is */
     size_t batch_index;
 
@@ -94,7 +98,9 @@ struct session {
     int64_t outage_from_ms;  /* 0: the runtime answers */
     int64_t outage_noted_ms; /* when the deadline without it was last stored */
     int attempts, forbidden_answers;
-    bool look_again; /* there was a reason to ask while GetSession was in flight */
+    bool look_again;  /* there was a reason to ask while GetSession was in flight */
+    bool old_answer;  /* ... and what it says now may be older than that reason */
+    struct buf first; /* came on a stream that was opened before the session was bound */
 
     /* streaming */
     int64_t check_at_ms, reconnect_at_ms, quiet_since_ms, opened_at_ms;
@@ -103,6 +109,7 @@ struct session {
     int lags, stream_failures, missing_answers;
     int64_t missing_since_ms;
     bool stream_refused; /* the runtime cannot stream: only polling is left */
+    bool doubtful; /* the session may have begun anew since the last stream: ask, then subscribe */
     const char *observer_state;
 
     /* draining */
@@ -117,6 +124,8 @@ struct session {
     bool dirty; /* the projection has changed since it was last put into a batch */
 };
 
+/* The writer of its lane. */
+struct writer *session_writer(const struct session *s);
 /* Take a claimed run over. */
 void session_adopt(struct shard *shard, struct run_seed *seed);
 /* Its session was seen on the runtime: look now. */

@@ -17,7 +17,10 @@ await_failed(struct session *s, const char *reason, const char *text)
 {
     char message[512];
 
-    if (strcmp(reason, RUN_REASON_OPEN_TIMEOUT) == 0)
+    if (strcmp(reason, RUN_REASON_OPEN_TIMEOUT) == 0 && !s->run.posted) {
+        reason = RUN_REASON_FORGOTTEN; /* it was there when it was discovered */
+        snprintf(message, sizeof message, "the runtime forgot the session before it was read");
+    } else if (strcmp(reason, RUN_REASON_OPEN_TIMEOUT) == 0)
         snprintf(message, sizeof message,
                  "timed out after %lldms waiting for initiator agent to open session %s",
                  (long long)s->shard->o.cfg->session_poll_timeout_ms, s->run.session_id);
@@ -85,7 +88,8 @@ session_await_look(struct session *s, const struct input *in)
         record_started(&r);
         record_end(&r);
     }
-    if (!shard_may_poll(s->shard, &wait_ms)) {
+    /* With a stream there is something to ask about: no poll among thousands. */
+    if (!s->stream && !shard_may_poll(s->shard, &wait_ms)) {
         session_wait_until(s, now + wait_ms);
         return;
     }
@@ -165,7 +169,7 @@ session_await_snapshot(struct session *s, const struct input *in)
         await_again(s);
         return;
     }
-    if (in->meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_EXPIRED)
+    if (s->run.posted && in->meta->state == MACP__V1__SESSION_STATE__SESSION_STATE_EXPIRED)
         s->reason = RUN_REASON_OPEN_TIMEOUT; /* expired before we ever saw it open */
     record_begin(&r, s);
     record_bound(&r, in->meta);
@@ -173,6 +177,6 @@ session_await_snapshot(struct session *s, const struct input *in)
     record_end(&r);
     s->state = SESSION_STREAMING;
     session_look_for_signals(s); /* those that came before the session was seen */
-    session_open_stream(s);
+    session_go_on_reading(s);
     session_follow(s, in->meta);
 }

@@ -41,9 +41,10 @@ is_drained(const struct session *s)
 static void
 put_off(struct session *s, int64_t now)
 {
-    if (s->parked)
+    if (s->parked || s->moving)
         s->drain_until_ms = now + DRAIN_LIMIT_MS;
-    if (s->parked || (!s->stream_refused && (!s->stream || !rt_stream_is_open(s->stream))))
+    if (s->parked || s->moving ||
+        (!s->stream_refused && (!s->stream || !rt_stream_is_open(s->stream))))
         s->quiet_since_ms = now;
 }
 
@@ -51,8 +52,10 @@ put_off(struct session *s, int64_t now)
 static void
 finish_drain(struct session *s)
 {
+    const char *type;
     struct record r;
 
+    session_let_in(s, &type);
     arena_reset(&s->shard->arena);
     record_begin(&r, s);
     /* Counts are lost when the runtime restarts, so more than expected is no contradiction. */

@@ -66,10 +66,22 @@ void session_rearm(struct session *s);
 void session_subscribe(struct session *s);
 void session_open_stream(struct session *s);
 void session_close_stream(struct session *s);
+/* The session is bound: what came before that is read first, then the stream goes on. */
+void session_go_on_reading(struct session *s);
 /* The base of "history before ordinal N was compacted", 0 when the text is another one. */
 int64_t session_compacted_before(const char *text);
 /* What was compacted before we read it is a gap, and the count goes on behind it. */
 void session_compacted(struct session *s, int64_t to);
+
+void session_lane_init(struct session *s);
+/* True: the envelope is too large for the ordinary lane and waits for the other one; read no more.
+ */
+bool session_hold(struct session *s, const void *bytes, size_t n);
+/* A state that has grown large moves the run, too. */
+void session_weigh_projection(struct session *s, size_t n);
+/* Record the envelope that waits in whatever lane the run is, unless the run has ended. */
+bool session_let_in(struct session *s, const char **message_type);
+void session_forget_held(struct session *s);
 
 /* The verdict is known: wait for the last envelopes, then end. */
 void session_start_drain(struct session *s, enum run_status verdict,

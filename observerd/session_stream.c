@@ -36,20 +36,26 @@ stream_message(void *ctx, const void *bytes, size_t n)
 
     if (s->state > SESSION_DRAINING)
         return true; /* the run's last event is written: nothing of the session may follow it */
+    if (s->state == SESSION_AWAITING) { /* its place is behind the events of the binding */
+        buf_add(&s->first, bytes, n);
+        return false;
+    }
     s->quiet_since_ms = clock_mono_ms();
     /* envelope = 1, error = 2; the last one wins, anything else is none of ours */
     while (wire_next(&reader, &f) == WIRE_FIELD)
         if (f.type == WIRE_LEN && (f.number == 1 || f.number == 2))
             body = f;
+    if (body.number == 1 && session_hold(s, body.data, body.len))
+        return false;
     if (body.number == 1 && record_envelope(s, body.data, body.len, &text)) {
         session_handle(s, INPUT_ENVELOPE, &(struct input){.text = text});
     } else if (body.number == 2) {
         record_inline_error(s, body.data, body.len, &code, &text);
         session_handle(s, INPUT_ERROR, &(struct input){.text = text, .code = code});
     }
-    if (!writer_is_full(s->shard->writer))
+    if (!s->moving && !writer_is_full(session_writer(s)))
         return true;
-    if (s->stream)
+    if (s->stream && !s->moving)
         shard_park(s->shard, s);
     return false;
 }
@@ -58,8 +64,10 @@ static void
 stream_closed(void *ctx, const struct rt_status *status)
 {
     struct session *s = ctx;
+    const char *type;
 
     s->stream = NULL;
+    session_let_in(s, &type); /* or it would be asked for again, and may be gone by then */
     if (s->parked)
         shard_forget_parked(s->shard, s);
     if (s->stream_counted) {
@@ -81,6 +89,26 @@ session_open_stream(struct session *s)
     s->reconnect_at_ms = 0;
     s->opened_at_ms = now;
     s->quiet_since_ms = now;
+}
+
+/* A stream that has ended meanwhile is opened anew, behind what it gave. */
+void
+session_go_on_reading(struct session *s)
+{
+    bool ended = !s->stream, more = true;
+    struct buf first = s->first;
+    const char *type;
+
+    s->first = (struct buf){0};
+    if (first.len)
+        more = stream_message(s, first.p, first.len);
+    buf_fini(&first);
+    if (ended) {
+        session_let_in(s, &type);
+        session_open_stream(s);
+    } else if (more && s->stream) {
+        rt_stream_resume(s->stream);
+    }
 }
 
 void
@@ -105,8 +133,8 @@ session_rearm(struct session *s)
 
     if (s->stream && idle < due)
         due = idle;
-    if (s->reconnect_at_ms && s->reconnect_at_ms < due)
-        due = s->reconnect_at_ms;
+    if (s->reconnect_at_ms && s->reconnect_at_ms < due && !(s->doubtful && s->call))
+        due = s->reconnect_at_ms; /* in doubt the answer comes first, and arms the timer again */
     session_wait_until(s, due);
 }
 
@@ -143,8 +171,12 @@ session_stream_look(struct session *s, const struct input *in)
     int64_t now = clock_mono_ms();
 
     (void)in;
-    if (!s->stream && s->reconnect_at_ms && now >= s->reconnect_at_ms)
-        session_subscribe(s);
+    if (!s->stream && s->reconnect_at_ms && now >= s->reconnect_at_ms) {
+        if (!s->doubtful)
+            session_subscribe(s);
+        else if (!s->call)
+            session_ask(s);
+    }
     if (now >= s->check_at_ms ||
         (s->stream && now >= s->quiet_since_ms + s->shard->o.cfg->stream_idle_timeout_ms)) {
         session_ask(s);
@@ -212,7 +244,7 @@ judge(struct session *s, const Macp__V1__SessionMetadata *meta)
         s->behind_since_ms = 0;
     else if (!s->behind_since_ms)
         s->behind_since_ms = now;
-    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked) {
+    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked && !s->moving) {
         session_log(s, LOG_WARN, "the stream is behind what the runtime has accepted", NULL);
         session_close_stream(s);
         s->behind_since_ms = 0;
@@ -249,7 +281,23 @@ session_stream_snapshot(struct session *s, const struct input *in)
     if (s->stream && rt_stream_is_open(s->stream) &&
         clock_mono_ms() >= s->opened_at_ms + SETTLED_STREAM_MS)
         set_observer_state(s, "ok");
+    if (!s->old_answer)
+        s->doubtful = false;
     session_follow(s, in->meta);
+}
+
+static void
+back_off(struct session *s)
+{
+    const struct config *cfg = s->shard->o.cfg;
+
+    s->stream_failures++;
+    s->reconnect_at_ms =
+        clock_mono_ms() +
+        session_random_ms(session_doubled(cfg->stream_backoff_base_ms, s->stream_failures,
+                                          cfg->stream_backoff_max_ms));
+    set_observer_state(s,
+                       s->stream_failures > cfg->stream_max_retries ? "degraded" : "disconnected");
 }
 
 /* The runtime does not know a session that was there. */
@@ -289,6 +337,8 @@ session_missing(struct session *s)
 void
 session_stream_no_answer(struct session *s, const struct input *in)
 {
+    if (s->doubtful && !s->stream && s->reconnect_at_ms)
+        back_off(s);
     if (in->status->code == RT_NOT_FOUND) {
         session_missing(s);
         return;
@@ -387,7 +437,6 @@ is_oversize(const struct rt_status *status)
 static void
 plan_reconnect(struct session *s, const struct rt_status *status)
 {
-    const struct config *cfg = s->shard->o.cfg;
     int64_t now = clock_mono_ms();
     struct record r;
 
@@ -413,12 +462,7 @@ plan_reconnect(struct session *s, const struct rt_status *status)
     record_stream_notice(&r, "stream-consumer", "reconnecting",
                          "polling getSession for terminal state");
     record_end(&r);
-    s->stream_failures++;
-    s->reconnect_at_ms =
-        now + session_random_ms(session_doubled(cfg->stream_backoff_base_ms, s->stream_failures,
-                                                cfg->stream_backoff_max_ms));
-    set_observer_state(s,
-                       s->stream_failures > cfg->stream_max_retries ? "degraded" : "disconnected");
+    back_off(s);
 }
 
 void
@@ -448,6 +492,11 @@ session_stream_over(struct session *s, const struct input *in)
         s->reconnect_at_ms = clock_mono_ms() + FORBIDDEN_RETRY_MS;
         break;
     default:
+        /*
+         * A runtime without memory may be another one now: its session of this id has ordinals of
+         * its own, and must not be read from ours on. One that cuts us for being slow is the same.
+         */
+        s->doubtful = status->code != RT_RESOURCE_EXHAUSTED;
         plan_reconnect(s, status);
         break;
     }

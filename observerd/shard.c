@@ -131,22 +131,22 @@ shard_park(struct shard *s, struct session *session)
         return;
     session->parked = true;
     session->next_parked = NULL;
-    *s->parked_tail = session;
-    s->parked_tail = &session->next_parked;
+    *s->parked_tail[session->lane] = session;
+    s->parked_tail[session->lane] = &session->next_parked;
 }
 
 void
 shard_forget_parked(struct shard *s, struct session *session)
 {
-    struct session **at = &s->parked_head;
+    struct session **at = &s->parked_head[session->lane];
 
     while (*at && *at != session)
         at = &(*at)->next_parked;
     if (!*at)
         return;
     *at = session->next_parked;
-    if (s->parked_tail == &session->next_parked)
-        s->parked_tail = at;
+    if (s->parked_tail[session->lane] == &session->next_parked)
+        s->parked_tail[session->lane] = at;
     session->parked = false;
 }
 
@@ -154,12 +154,13 @@ shard_forget_parked(struct shard *s, struct session *session)
 static void
 resume_parked(struct shard *s)
 {
-    while (s->parked_head && !writer_is_full(s->writer)) {
-        struct session *session = s->parked_head;
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        while (s->parked_head[lane] && !writer_is_full(s->writers[lane])) {
+            struct session *session = s->parked_head[lane];
 
-        shard_forget_parked(s, session);
-        session_unpark(session);
-    }
+            shard_forget_parked(s, session);
+            session_unpark(session);
+        }
 }
 
 /* --- the queue thread's turn --------------------------------------------------------------- */
@@ -184,20 +185,20 @@ let_go(struct shard *s, struct session *session, enum writer_verdict verdict)
     release->run_key = session->run.run_key;
     release->fence = session->run.fence;
     release->soon = verdict == WRITER_LOST;
-    writer_forget(s->writer, session->run.run_key, session->run.fence);
+    writer_forget(session_writer(session), session->run.run_key, session->run.fence);
     session_drop(session);
     if (!mailbox_post(s->o.control, &release->mail))
         free(release); /* it is claimed when this instance is gone */
 }
 
 static void
-take_results(struct shard *s)
+take_results(struct shard *s, struct writer *writer)
 {
     struct writer_result results[64];
     size_t n;
 
     do {
-        n = writer_take_results(s->writer, results, ARRAY_LEN(results));
+        n = writer_take_results(writer, results, ARRAY_LEN(results));
         for (size_t i = 0; i < n; i++) {
             struct session *session = find(s, results[i].run_key);
 
@@ -205,7 +206,7 @@ take_results(struct shard *s)
             if (session && session->run.fence != results[i].fence)
                 session = NULL;
             if (!session)
-                writer_forget(s->writer, results[i].run_key, results[i].fence);
+                writer_forget(writer, results[i].run_key, results[i].fence);
             else if (results[i].verdict == WRITER_COMMITTED)
                 session_committed(session, &results[i]);
             else
@@ -245,7 +246,7 @@ adopt(struct shard *s, struct run_seed *seed)
         return;
     }
     if (held) { /* claimed again: what it has not stored was read under a fence that is over */
-        writer_forget(s->writer, held->run.run_key, held->run.fence);
+        writer_forget(session_writer(held), held->run.run_key, held->run.fence);
         session_drop(held);
     }
     session_adopt(s, seed);
@@ -265,7 +266,7 @@ static void
 ambient_arrived(struct shard *s, struct ambient_mail *mail)
 {
     struct session *session = find_session(s, mail->session_id);
-    bool full = session && writer_is_full(s->writer);
+    bool full = session && writer_is_full(session_writer(session));
 
     if (session && !full)
         session_ambient(session, mail);
@@ -312,6 +313,15 @@ read_inbox(struct shard *s)
     }
 }
 
+static bool
+writers_are_idle(const struct shard *s)
+{
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        if (!writer_is_idle(s->writers[lane]))
+            return false;
+    return true;
+}
+
 static int64_t
 tick(void *ctx)
 {
@@ -319,10 +329,11 @@ tick(void *ctx)
     int64_t now;
 
     read_inbox(s);
-    take_results(s);
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        take_results(s, s->writers[lane]);
     resume_parked(s);
     timers_run(&s->timers, clock_mono_ms());
-    if (s->draining && writer_is_idle(s->writer))
+    if (s->draining && writers_are_idle(s))
         rt_queue_stop(s->queue);
     now = clock_mono_ms();
     /* While draining the writer's silence must be noticed: it wakes for results and room only. */
@@ -348,6 +359,11 @@ queue_main(void *arg)
 
 /* --- from outside ------------------------------------------------------------------------ */
 
+static const char *const lane_names[LANE__COUNT] = {
+    [LANE_ORDINARY] = "macp-observerd writer",
+    [LANE_BULK] = "macp-observerd bulk writer",
+};
+
 static void
 wake_queue(void *ctx)
 {
@@ -361,7 +377,8 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
 
     s->o = *o;
     s->modes = json_array();
-    s->parked_tail = &s->parked_head;
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        s->parked_tail[lane] = &s->parked_head[lane];
     s->hello_timer.fire = hello_due;
     if (!rt_queue_new(o->cfg, &s->queue, err)) {
         json_decref(s->modes);
@@ -369,11 +386,14 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
         return false;
     }
     mailbox_init(&s->inbox, INBOX_MAX, wake_queue, s);
-    s->writer = writer_start(&(struct writer_options){.cfg = o->cfg,
-                                                      .notifier = o->notifier,
-                                                      .alive_until_ms = o->alive_until_ms,
-                                                      .wake = wake_queue,
-                                                      .ctx = s});
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        s->writers[lane] =
+            writer_start(&(struct writer_options){.name = lane_names[lane],
+                                                  .cfg = o->cfg,
+                                                  .notifier = o->notifier,
+                                                  .alive_until_ms = o->alive_until_ms,
+                                                  .wake = wake_queue,
+                                                  .ctx = s});
     if (pthread_create(&s->thread, NULL, queue_main, s) != 0)
         BUG("cannot start a thread");
     *out = s;
@@ -391,17 +411,20 @@ shard_stop(struct shard *s, int64_t limit_ms)
 {
     struct mail *drain = xcalloc(1, sizeof *drain);
     int64_t until = clock_mono_ms() + limit_ms;
-    bool stored;
+    bool stored = true;
 
     drain->kind = SHARD_DRAIN;
     if (!mailbox_post(&s->inbox, drain))
         free(drain);
     /* The queue thread ends when the writer is idle; Postgres may be away, so not for ever. */
-    while (!(atomic_load(&s->drained) && writer_is_idle(s->writer)) && clock_mono_ms() < until)
+    while (!(atomic_load(&s->drained) && writers_are_idle(s)) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, 20000000}, NULL);
     rt_queue_stop(s->queue);
     pthread_join(s->thread, NULL);
-    stored = writer_stop(s->writer, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        stored =
+            writer_stop(s->writers[lane], until > clock_mono_ms() ? until - clock_mono_ms() : 0) &&
+            stored;
     rt_queue_free(s->queue);
     for (struct mail *mail = mailbox_take_all(&s->inbox), *next; mail; mail = next) {
         next = mail->next;

@@ -1,5 +1,5 @@
 /*
- * shard.h - one queue thread with its runs, and the writer thread behind it.
+ * shard.h - one queue thread with its runs, and the writer threads behind it.
  *
  * Purpose    everything that a set of runs needs, so that nothing about a run is shared: its
  *            streams, its state, its place in the batch.
@@ -48,6 +48,7 @@ struct shard_wake {
 enum control_mail {
     CONTROL_RELEASE, /* struct run_release: let the run go, it is taken anew */
     CONTROL_CATALOG, /* struct catalog_row, see catalog.h */
+    CONTROL_CLAIM,   /* struct mail: there are new runs */
 };
 
 struct run_release {
@@ -59,6 +60,12 @@ struct run_release {
 struct shard_counts {
     _Atomic int runs, streams_wanted, streams_open;
 };
+
+/*
+ * A run writes through one lane at a time. What takes Postgres long (a payload of a mebibyte, the
+ * state of a thousand participants) must not make ordinary runs wait for its commit.
+ */
+enum shard_lane { LANE_ORDINARY, LANE_BULK, LANE__COUNT };
 
 /* Borrowed for the shard's life. */
 struct shard_options {
@@ -75,16 +82,17 @@ struct shard {
     struct shard_options o;
     pthread_t thread;
     struct rt_queue *queue;
-    struct writer *writer;
+    struct writer *writers[LANE__COUNT];
     struct mailbox inbox;
     struct shard_counts counts;
 
     /* queue thread only */
     struct timers timers;
-    struct session *by_key, *by_session;        /* hashes */
-    struct session *parked_head, **parked_tail; /* first in, first out */
-    struct arena arena;                         /* of the envelope in hand */
-    struct event_list events;                   /* of the envelope in hand */
+    struct session *by_key, *by_session; /* hashes */
+    /* waiting for room, first in, first out */
+    struct session *parked_head[LANE__COUNT], **parked_tail[LANE__COUNT];
+    struct arena arena;       /* of the envelope in hand */
+    struct event_list events; /* of the envelope in hand */
     bool draining;
     atomic_bool drained; /* streams are closed, what is left to store is in the batch */
 

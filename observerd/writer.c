@@ -21,6 +21,7 @@ struct writer {
     pthread_cond_t work; /* pending has something, or stop */
     struct batch batches[2];
     struct batch *pending;
+    uint64_t past_serial; /* of the last batch that was stored or given up */
     bool sending, stopping;
     bool room_wanted; /* the queue thread has parked streams */
     int64_t stop_by_ms;
@@ -74,6 +75,17 @@ writer_is_idle(struct writer *w)
     idle = !w->sending && batch_is_empty(w->pending);
     pthread_mutex_unlock(&w->mu);
     return idle;
+}
+
+bool
+writer_is_past(struct writer *w, uint64_t serial)
+{
+    bool past;
+
+    pthread_mutex_lock(&w->mu);
+    past = serial <= w->past_serial;
+    pthread_mutex_unlock(&w->mu);
+    return past;
 }
 
 size_t
@@ -432,6 +444,7 @@ writer_main(void *arg)
         batch_reset(b);
         pthread_mutex_lock(&w->mu);
         w->sending = false;
+        w->past_serial = b->serial;
         if (w->n_results)
             w->o.wake(w->o.ctx);
         if (left)
@@ -449,8 +462,7 @@ writer_start(const struct writer_options *o)
     pthread_condattr_t attr;
 
     w->o = *o;
-    w->db = db_new(o->cfg->database_url, "macp-observerd writer",
-                   (int)o->cfg->db_pool_connection_timeout);
+    w->db = db_new(o->cfg->database_url, o->name, (int)o->cfg->db_pool_connection_timeout);
     pthread_mutex_init(&w->mu, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

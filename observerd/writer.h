@@ -38,6 +38,7 @@ struct writer_result {
 };
 
 struct writer_options {
+    const char *name; /* of the connection; static */
     const struct config *cfg;
     struct notifier *notifier;
     /* clock_mono_ms until which this instance counts as alive; past it nothing is written. */
@@ -61,6 +62,9 @@ void writer_unlock(struct writer *w);
 bool writer_is_full(struct writer *w);
 /* Nothing is pending or on its way. */
 bool writer_is_idle(struct writer *w);
+
+/* The batch with this serial, and all before it, are stored or given up. */
+bool writer_is_past(struct writer *w, uint64_t serial);
 
 /* Up to max results; the rest stays. */
 size_t writer_take_results(struct writer *w, struct writer_result *out, size_t max);

@@ -142,9 +142,16 @@ rt_queue_stop(struct rt_queue *q UNUSED)
 struct writer {
     struct batch batch;
     bool full, locked;
+    bool behind; /* what was added is not stored yet */
 };
 
-static struct writer writer;
+static struct writer writer, bulk;
+
+bool
+writer_is_past(struct writer *w, uint64_t serial)
+{
+    return !w->behind || serial == 0;
+}
 
 struct batch *
 writer_lock(struct writer *w)
@@ -236,9 +243,13 @@ open_stage(void **state UNUSED)
     writer = (struct writer){.full = false};
     batch_init(&writer.batch);
     writer.batch.serial = 1;
-    shard = (struct shard){.o = {.cfg = cfg}, .writer = &writer, .ready = true};
+    bulk = (struct writer){.full = false};
+    batch_init(&bulk.batch);
+    bulk.batch.serial = 1;
+    shard = (struct shard){.o = {.cfg = cfg}, .writers = {&writer, &bulk}, .ready = true};
     shard.modes = json_array();
-    shard.parked_tail = &shard.parked_head;
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        shard.parked_tail[lane] = &shard.parked_head[lane];
     shard.hello_timer.fire = hello_due;
     s = NULL;
     return 0;
@@ -253,7 +264,7 @@ close_stage(void **state UNUSED)
     assert_int_equal(shard.counts.streams_open, 0);
     assert_null(shard.by_key);
     assert_null(shard.by_session);
-    assert_null(shard.parked_head);
+    assert_null(shard.parked_head[LANE_ORDINARY]);
     timer_cancel(&shard.timers, &shard.hello_timer);
     assert_int_equal(shard.timers.n, 0);
     timers_fini(&shard.timers);
@@ -261,6 +272,7 @@ close_stage(void **state UNUSED)
     arena_fini(&shard.arena);
     json_decref(shard.modes);
     batch_fini(&writer.batch);
+    batch_fini(&bulk.batch);
     return 0;
 }
 
@@ -439,15 +451,17 @@ stream(void)
 static void
 send_packed(struct rt_stream *to, const Macp__V1__StreamSessionResponse *m)
 {
-    uint8_t bytes[1024];
-    size_t n = macp__v1__stream_session_response__pack(m, bytes);
+    size_t n = macp__v1__stream_session_response__get_packed_size(m);
+    uint8_t *bytes = xmalloc(n);
 
-    assert_true(n <= sizeof bytes);
+    macp__v1__stream_session_response__pack(m, bytes);
     to->parked = !to->ops.message(to->ctx, bytes, n);
+    free(bytes);
 }
 
 static void
-send_to(struct rt_stream *to, const char *type, const char *id, const char *session)
+send_sized(struct rt_stream *to, const char *type, const char *id, const char *session,
+           size_t payload)
 {
     Macp__V1__StreamSessionResponse m = MACP__V1__STREAM_SESSION_RESPONSE__INIT;
     Macp__V1__Envelope e = MACP__V1__ENVELOPE__INIT;
@@ -458,9 +472,18 @@ send_to(struct rt_stream *to, const char *type, const char *id, const char *sess
     e.message_id = (char *)id;
     e.session_id = (char *)session;
     e.sender = (char *)"agent-a";
+    e.payload.len = payload;
+    e.payload.data = xcalloc(payload + 1, 1);
     m.response_case = MACP__V1__STREAM_SESSION_RESPONSE__RESPONSE_ENVELOPE;
     m.envelope = &e;
     send_packed(to, &m);
+    free(e.payload.data);
+}
+
+static void
+send_to(struct rt_stream *to, const char *type, const char *id, const char *session)
+{
+    send_sized(to, type, id, session, 0);
 }
 
 static void
@@ -749,12 +772,115 @@ test_streaming_full_batch_parks_the_stream(void **state UNUSED)
     writer.full = true;
     envelope("Proposal", "m2");
     assert_true(stream()->parked);
-    assert_ptr_equal(shard.parked_head, s);
+    assert_ptr_equal(shard.parked_head[LANE_ORDINARY], s);
     shard_forget_parked(&shard, s);
     session_unpark(s);
     assert_false(stream()->parked);
     assert_int_equal(s->run.cursor, 2); /* what had been read is not read again */
 }
+
+static void
+move(void)
+{
+    assert_true(s->move.place > 0);
+    timer_cancel(&shard.timers, &s->move);
+    s->move.fire(&s->move);
+}
+
+/* --- lanes -------------------------------------------------------------------------------- */
+
+enum { LARGE = 100000 };
+
+static void
+test_large_envelope_waits_until_the_ordinary_lane_is_past_the_run(void **state UNUSED)
+{
+    int64_t cursor;
+
+    streaming();
+    cursor = s->run.cursor;
+    writer.behind = true;
+    send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+    assert_true(stream()->parked);
+    assert_int_equal(s->run.cursor, cursor); /* nothing of it is written anywhere */
+    move();
+    assert_int_equal(s->lane, LANE_ORDINARY);
+    assert_true(s->move.place);
+    writer.behind = false;
+    move();
+    assert_int_equal(s->lane, LANE_BULK);
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_int_equal(bulk.batch.tables[BATCH_RAW].n, 1);
+    assert_int_equal(bulk.batch.runs[0].old_cursor, cursor);
+    assert_false(stream()->parked);
+    send_sized(stream(), "Proposal", "m3", SESSION, LARGE); /* it stays there */
+    assert_int_equal(s->run.cursor, cursor + 2);
+    assert_int_equal(bulk.batch.tables[BATCH_RAW].n, 2);
+}
+
+static void
+test_held_envelope_is_recorded_when_its_stream_ends(void **state UNUSED)
+{
+    int64_t cursor;
+
+    streaming();
+    cursor = s->run.cursor;
+    writer.behind = true;
+    send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+    end_stream(RT_UNAVAILABLE, "Socket closed");
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_int_equal(s->held.len, 0);
+    writer.behind = false;
+    move(); /* the move itself goes on */
+    assert_int_equal(s->lane, LANE_BULK);
+    assert_int_equal(s->run.cursor, cursor + 1);
+}
+
+static void
+test_held_envelope_is_recorded_when_the_program_stops(void **state UNUSED)
+{
+    int64_t cursor;
+
+    streaming();
+    cursor = s->run.cursor;
+    writer.behind = true;
+    send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+    session_drain(s);
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_false(s->move.place);
+}
+
+static void
+test_held_envelope_is_forgotten_with_a_lost_run(void **state UNUSED)
+{
+    streaming();
+    writer.behind = true;
+    send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+    writer.batch.events = 0;
+    session_drop(s);
+    s = NULL;
+    assert_int_equal(writer.batch.events, 0);
+    assert_int_equal(shard.timers.n, 0);
+}
+
+static void
+test_drain_waits_for_a_run_that_moves(void **state UNUSED)
+{
+    streaming();
+    writer.behind = true;
+    send_sized(stream(), "Commitment", "m2", SESSION, LARGE);
+    session_wake(s);
+    ANSWER(RESOLVED, 1);
+    assert_int_equal(s->state, SESSION_DRAINING);
+    s->drain_until_ms = clock_mono_ms() - 1;
+    fire();
+    assert_int_equal(s->state, SESSION_DRAINING);
+    writer.behind = false;
+    move();
+    assert_int_equal(s->state, SESSION_ENDING);
+    assert_int_equal(bulk.batch.tables[BATCH_GAPS].n, 0);
+}
+
+/* --- the stream's end ------------------------------------------------------------------------ */
 
 static void
 test_streaming_stream_that_ends_while_parked_is_not_parked_any_more(void **state UNUSED)
@@ -763,7 +889,7 @@ test_streaming_stream_that_ends_while_parked_is_not_parked_any_more(void **state
     writer.full = true;
     envelope("Proposal", "m2");
     end_stream(RT_UNAVAILABLE, "Socket closed");
-    assert_null(shard.parked_head);
+    assert_null(shard.parked_head[LANE_ORDINARY]);
     assert_false(s->parked);
 }
 
@@ -1340,6 +1466,11 @@ main(void)
         T(test_streaming_unreadable_envelope_is_stored_and_counts),
         T(test_streaming_hints_ask_even_when_an_older_question_is_on_its_way),
         T(test_streaming_full_batch_parks_the_stream),
+        T(test_large_envelope_waits_until_the_ordinary_lane_is_past_the_run),
+        T(test_held_envelope_is_recorded_when_its_stream_ends),
+        T(test_held_envelope_is_recorded_when_the_program_stops),
+        T(test_held_envelope_is_forgotten_with_a_lost_run),
+        T(test_drain_waits_for_a_run_that_moves),
         T(test_streaming_stream_that_ends_while_parked_is_not_parked_any_more),
         T(test_streaming_compacted_history_is_a_gap_and_its_last_message_is_counted_once),
         T(test_streaming_refused_subscription_closes_and_is_tried_later),

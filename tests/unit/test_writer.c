@@ -106,7 +106,7 @@ open_writer(void **state UNUSED)
     atomic_store(&wakes, 0);
     atomic_store(&alive_until, INT64_MAX);
     notifier_init(&notifier, ignore_wake, NULL);
-    writer = writer_start(&(struct writer_options){
+    writer = writer_start(&(struct writer_options){.name = "macp-observerd writer",
         .cfg = cfg, .notifier = &notifier, .alive_until_ms = &alive_until, .wake = count_wake});
     return 0;
 }

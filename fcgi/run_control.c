@@ -1,0 +1,67 @@
+/* run_control.c - DELETE /runs/:id and POST /runs/:id/archive. */
+#include "fcgi/run_control.h"
+
+#include "fcgi/handlers.h"
+#include "fcgi/reply.h"
+#include "fcgi/run_row.h"
+
+static bool
+change(struct request *rq, enum sql_id id, const char *run_id, struct db_result **out,
+       struct err *err)
+{
+    struct db_args a;
+
+    db_args_init(&a);
+    db_arg_text(&a, run_id);
+    db_arg_text(&a, rq->actor);
+    db_arg_text(&a, REQUEST_ACTOR_TYPE);
+    db_arg_text(&a, rq->request_id);
+    return request_query(rq, rq->db, id, &a, out, err);
+}
+
+bool
+run_remove(struct request *rq, const char *run_id, struct err *err)
+{
+    enum { COL_STATUS, COL_DELETED };
+    AUTO_DB_RESULT *r = NULL;
+    enum run_status status;
+
+    if (!change(rq, SQL_RUN_DELETE, run_id, &r, err))
+        return false;
+    if (db_rows(r) > 0 && db_bool(r, 0, COL_DELETED))
+        return true;
+    /* An ended run that was not deleted is gone: another request was faster. */
+    if (db_rows(r) > 0 && run_status_parse(db_text(r, 0, COL_STATUS), &status) &&
+        !run_status_is_terminal(status))
+        return err_set(err, ERR_VALIDATION,
+                       "only terminal runs (completed, failed, cancelled) can be deleted");
+    return err_set(err, ERR_NOT_FOUND, "run %s not found", run_id);
+}
+
+bool
+run_archive_one(struct request *rq, const char *run_id, struct db_result **out, struct err *err)
+{
+    if (!change(rq, SQL_RUN_ARCHIVE, run_id, out, err))
+        return false;
+    return db_rows(*out) > 0 || err_set(err, ERR_NOT_FOUND, "run %s not found", run_id);
+}
+
+bool
+run_delete(struct request *rq, struct err *err)
+{
+    if (!run_remove(rq, rq->params[0], err))
+        return false;
+    reply_empty(rq, 204);
+    return true;
+}
+
+bool
+run_archive(struct request *rq, struct err *err)
+{
+    AUTO_DB_RESULT *r = NULL;
+
+    if (!run_archive_one(rq, rq->params[0], &r, err))
+        return false;
+    run_row_write(r, 0, reply_json(rq, 201));
+    return true;
+}

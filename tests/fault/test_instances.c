@@ -1,0 +1,349 @@
+/* Several observers share the runs; one of them is killed, or asked to leave. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/clock.h"
+#include "tests/support/crowd.h"
+
+enum {
+    RUNS = 200,
+    FEWER_RUNS = 60,
+    ENVELOPES = 20,
+    RATE = 600,
+    LEASE_MS = 3000,
+    TAKEN_WITHIN_MS = LEASE_MS + 5000,
+    HANDED_OVER_WITHIN_MS = 1500,
+    STOP_WITHIN_MS = 8000,
+    GROUPS = 5
+};
+
+static struct world world;
+
+/* --- instances ------------------------------------------------------------------------------- */
+
+static void
+kill_instance(size_t i)
+{
+    if (world.instances[i].process.pid)
+        assert_int_equal(world_stop_instance(&world, i, SIGKILL, 1000), 128 + SIGKILL);
+}
+
+/* New ones, alone, and each has seen the others: only then do they share fairly. */
+static void
+have_instances(size_t n)
+{
+    char since[64];
+    struct err err = {0};
+
+    for (size_t i = 0; i < WORLD_INSTANCES; i++)
+        world_stop_instance(&world, i, SIGTERM, process_slow(STOP_WITHIN_MS));
+    /* Runs of earlier tests, kept for a minute after their end, would count as somebody's share. */
+    expect_ok(db_script(world.db, "update macp.run_observers set closed = true", &err), &err,
+              "close earlier runs");
+    for (size_t i = 0; i < n; i++) {
+        world.instances[i].id[0] = '\0';
+        expect_ok(world_start_instance(&world, i, &err), &err, "start an observer");
+    }
+    for (size_t i = 0; i < n; i++)
+        expect_sql_becomes(&world, "1",
+                           "select count(*) from macp.observer_instances where instance_id = '%s'",
+                           world.instances[i].id);
+    expect_ok(world_sql(&world, since, sizeof since, &err, "select clock_timestamp()"), &err, "now");
+    for (size_t i = 0; i < n; i++)
+        expect_sql_becomes(&world, "1",
+                           "select count(*) from macp.observer_instances where instance_id = '%s' "
+                           "and alive_until > '%s'::timestamptz + interval '%d milliseconds'",
+                           world.instances[i].id, since, LEASE_MS);
+}
+
+/* Every run is owned by one of the first n, and none has more than its share and a little. */
+static void
+expect_shared(struct crowd *c, size_t n)
+{
+    long limit = (long)(c->n / n + c->n / n / 5 + 2), owned;
+    char split[64] = "";
+
+    for (size_t i = 0; i < n; i++) {
+        owned = crowd_owned(c, world.instances[i].id);
+        snprintf(split + strlen(split), sizeof split - strlen(split), " %ld", owned);
+        if (owned > limit)
+            fail_msg("instance %zu of %zu owns %ld of %zu runs", i, n, owned, c->n);
+    }
+    print_message("%zu runs shared:%s\n", c->n, split);
+}
+
+static void
+all_owned(struct crowd *c)
+{
+    expect_sql_becomes(&world, "0",
+                       "select count(*) from macp.run_observers join macp.runs using (run_key) "
+                       "where owner is null and id = any('%s')",
+                       buf_cstr(&c->list));
+}
+
+/* Until no run is left with the instance that is gone, nor without an owner. */
+static long
+wait_taken_over(struct crowd *c, const char *gone, int limit_ms)
+{
+    int64_t began = clock_mono_ms();
+    long left;
+
+    for (;;) {
+        left = expect_sql_int(&world,
+                              "select count(*) from macp.run_observers join macp.runs using "
+                              "(run_key) where (owner is null or owner = '%s') and id = any('%s')",
+                              gone, buf_cstr(&c->list));
+        if (left == 0)
+            return (long)(clock_mono_ms() - began);
+        if (clock_mono_ms() - began > process_slow(limit_ms))
+            fail_msg("%ld runs are not taken over after %d ms", left, limit_ms);
+        process_pause(10);
+    }
+}
+
+static void
+set_compaction(bool on)
+{
+    json_decref(expect_control(&world, json_pack("{s:s, s:b}", "cmd", "set", "compaction", on)));
+}
+
+/* --- killed ---------------------------------------------------------------------------------- */
+
+static void
+runs_of_a_killed_instance_are_taken_over(size_t n, const char *what)
+{
+    char gone[UUID_LEN];
+    struct crowd c;
+    long took;
+
+    have_instances(n);
+    crowd_post(&c, &world, RUNS);
+    all_owned(&c);
+    expect_shared(&c, n);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE});
+    crowd_wait_stored(&c, RUNS * 3);
+    memcpy(gone, world.instances[0].id, UUID_LEN);
+    kill_instance(0);
+    took = wait_taken_over(&c, gone, TAKEN_WITHIN_MS);
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, what);
+    print_message("taken over within %ld ms\n", took);
+    crowd_free(&c);
+}
+
+static void
+killed_one_of_two_is_taken_over_within_the_lease(void **state)
+{
+    (void)state;
+    runs_of_a_killed_instance_are_taken_over(2, "one of two killed");
+}
+
+static void
+killed_one_of_three_is_taken_over_within_the_lease(void **state)
+{
+    (void)state;
+    runs_of_a_killed_instance_are_taken_over(3, "one of three killed");
+}
+
+/* --- asked to leave -------------------------------------------------------------------------- */
+
+static void
+instance_that_leaves_under_load_hands_over_at_once(void **state)
+{
+    char gone[UUID_LEN];
+    struct crowd c;
+    long took;
+
+    (void)state;
+    have_instances(2);
+    crowd_post(&c, &world, RUNS);
+    all_owned(&c);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE});
+    crowd_wait_stored(&c, RUNS * 3);
+    memcpy(gone, world.instances[0].id, UUID_LEN);
+    assert_int_equal(world_stop_instance(&world, 0, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
+    took = wait_taken_over(&c, gone, HANDED_OVER_WITHIN_MS);
+    assert_true(crowd_is_pumping(&c));
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, "one of two left");
+    print_message("handed over within %ld ms of its end\n", took);
+    crowd_free(&c);
+}
+
+/* --- compaction: what ended while nobody read it is gone, and nothing else ------------------- */
+
+static void
+remember_owners(void)
+{
+    struct err err = {0};
+
+    expect_ok(db_script(world.db,
+                        "drop table if exists owned_before; create table owned_before as select "
+                        "run_key, owner from macp.run_observers",
+                        &err),
+              &err, "owners");
+}
+
+/* Runs with a gap although their owner never went away. */
+static long
+gaps_of_others(struct crowd *c, const char *gone)
+{
+    return expect_sql_int(&world,
+                          "select count(*) from macp.observer_gaps g join owned_before b using "
+                          "(run_key) join macp.runs r using (run_key) where b.owner <> '%s' and "
+                          "r.id = any('%s')",
+                          gone, buf_cstr(&c->list));
+}
+
+/* Each session of the dead owner that ends before the takeover: exactly its last two. */
+static void
+expect_gaps_where_nobody_read(struct crowd *c, const char *gone)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        bool unread = expect_sql_int(&world,
+                                     "select count(*) from owned_before join macp.runs using "
+                                     "(run_key) where owner = '%s' and id = '%s'",
+                                     gone, c->runs[i].run) == 1;
+
+        expect_sql(&world, unread && i % 2 == 0 ? "compacted 21 22" : "",
+                   "select string_agg(kind || ' ' || from_ordinal || ' ' || to_ordinal, ', ') from "
+                   "macp.observer_gaps join macp.runs using (run_key) where id = '%s'",
+                   c->runs[i].run);
+    }
+}
+
+static void
+only_sessions_without_a_reader_have_gaps_after_a_kill(void **state)
+{
+    char gone[UUID_LEN];
+    struct crowd_audit a;
+    struct crowd c;
+    long owned;
+
+    (void)state;
+    have_instances(2);
+    set_compaction(true);
+    crowd_post(&c, &world, FEWER_RUNS);
+    all_owned(&c);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .open = true});
+    crowd_pumped(&c);
+    crowd_wait_stored(&c, FEWER_RUNS * ENVELOPES);
+    remember_owners();
+    memcpy(gone, world.instances[0].id, UUID_LEN);
+    owned = crowd_owned(&c, gone);
+    assert_in_range(owned, 1, FEWER_RUNS - 1);
+    kill_instance(0);
+    for (size_t i = 0; i < c.n; i += 2) {
+        crowd_send(&c, i, "Evaluation");
+        crowd_send(&c, i, "Commitment");
+    }
+    assert_int_equal(crowd_owned(&c, gone), owned); /* all of them ended before the takeover */
+    wait_taken_over(&c, gone, TAKEN_WITHIN_MS);
+    crowd_wait_subscribed(&c);
+    for (size_t i = 1; i < c.n; i += 2) {
+        crowd_send(&c, i, "Evaluation");
+        crowd_send(&c, i, "Commitment");
+    }
+    crowd_wait_status(&c, "completed");
+    crowd_audit(&c, false, &a);
+    crowd_print_audit("compaction, one of two killed", &a);
+    crowd_expect_honest(&a);
+    assert_true(a.gaps > 0);
+    expect_gaps_where_nobody_read(&c, gone);
+    set_compaction(false);
+    crowd_free(&c);
+}
+
+/* Sessions end all the time; the runs of the one that stays must not notice anything. */
+static void
+only_runs_of_the_one_that_leaves_may_have_gaps(void **state)
+{
+    char gone[UUID_LEN];
+    struct crowd_audit a;
+    struct crowd c;
+
+    (void)state;
+    have_instances(2);
+    set_compaction(true);
+    crowd_post(&c, &world, FEWER_RUNS);
+    all_owned(&c);
+    for (size_t i = 0; i < GROUPS; i++)
+        crowd_pump(&c, &(struct crowd_load){.first = i * FEWER_RUNS / GROUPS,
+                                            .n = FEWER_RUNS / GROUPS,
+                                            .envelopes = 20 + 5 * (int)i,
+                                            .rate = 100});
+    crowd_wait_stored(&c, FEWER_RUNS * 17); /* the first group is about to end */
+    remember_owners();
+    memcpy(gone, world.instances[0].id, UUID_LEN);
+    assert_int_equal(world_stop_instance(&world, 0, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
+    wait_taken_over(&c, gone, HANDED_OVER_WITHIN_MS);
+    crowd_pumped(&c);
+    crowd_wait_status(&c, "completed");
+    crowd_audit(&c, false, &a);
+    crowd_print_audit("compaction, one of two left", &a);
+    crowd_expect_honest(&a);
+    assert_int_equal(gaps_of_others(&c, gone), 0);
+    set_compaction(false);
+    crowd_free(&c);
+}
+
+static void
+only_the_owner_of_a_run_moved_it(void **state)
+{
+    (void)state;
+    crowd_expect_owners_only_wrote(&world);
+}
+
+static void
+stored_projections_are_what_refolding_gives(void **state)
+{
+    (void)state;
+    crowd_expect_projections_are_refolds(&world);
+}
+
+static int
+set_up(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err)) {
+        crowd_witness(&world);
+        return 0;
+    }
+    print_error("%s\n", err.msg);
+    world_stop(&world);
+    return -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_one_of_two_is_taken_over_within_the_lease),
+        cmocka_unit_test(killed_one_of_three_is_taken_over_within_the_lease),
+        cmocka_unit_test(instance_that_leaves_under_load_hands_over_at_once),
+        cmocka_unit_test(only_sessions_without_a_reader_have_gaps_after_a_kill),
+        cmocka_unit_test(only_runs_of_the_one_that_leaves_may_have_gaps),
+        cmocka_unit_test(only_the_owner_of_a_run_moved_it),
+        cmocka_unit_test(stored_projections_are_what_refolding_gives),
+    };
+
+    return cmocka_run_group_tests_name("instances", tests, set_up, tear_down);
+}

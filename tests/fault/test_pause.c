@@ -1,0 +1,140 @@
+/* An observer that stands still, as on a machine that is frozen, and wakes up again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/crowd.h"
+
+enum {
+    RUNS = 20,
+    ENVELOPES = 120,
+    RATE = 300,
+    LEASE_MS = 3000,
+    TAKEN_WITHIN_MS = LEASE_MS + 5000,
+    SHORT_PAUSE_MS = 800
+};
+
+static struct world world;
+
+static void
+start(size_t instance)
+{
+    struct err err = {0};
+
+    expect_ok(world_start_instance(&world, instance, &err), &err, "start an observer");
+}
+
+static void
+observer_paused_for_less_than_its_lease_keeps_its_runs(void **state)
+{
+    struct crowd c;
+
+    (void)state;
+    crowd_post(&c, &world, RUNS);
+    crowd_wait_owned(&c, world.instances[0].id, RUNS, TAKEN_WITHIN_MS);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = 40, .rate = RATE});
+    crowd_wait_stored(&c, RUNS * 4);
+    process_signal(&world.instances[0].process, SIGSTOP);
+    process_pause(SHORT_PAUSE_MS); /* the fault itself, nothing is waited for */
+    process_signal(&world.instances[0].process, SIGCONT);
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, "short pause");
+    expect_sql(&world, "1", "select max(fence) from macp.run_observers");
+    crowd_free(&c);
+}
+
+/* It wakes up with envelopes in hand that the other one has stored, and must store none of them. */
+static void
+observer_paused_for_longer_than_its_lease_writes_nothing_stale(void **state)
+{
+    char woken[64];
+    struct err err = {0};
+    struct crowd c;
+
+    (void)state;
+    crowd_post(&c, &world, RUNS);
+    crowd_wait_owned(&c, world.instances[0].id, RUNS, TAKEN_WITHIN_MS);
+    start(1);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE});
+    crowd_wait_stored(&c, RUNS * 10);
+    process_signal(&world.instances[0].process, SIGSTOP);
+    crowd_wait_owned(&c, world.instances[1].id, RUNS, TAKEN_WITHIN_MS);
+    crowd_wait_stored(&c, crowd_stored(&c) + RUNS);
+    assert_true(crowd_is_pumping(&c));
+    expect_ok(world_sql(&world, woken, sizeof woken, &err, "select clock_timestamp()"), &err, "now");
+    process_signal(&world.instances[0].process, SIGCONT);
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, "pause longer than the lease");
+    assert_true(process_alive(&world.instances[0].process));
+    expect_sql(&world, "0", "select count(*) from witness.write where writer = '%s' and at > '%s'",
+               world.instances[0].id, woken);
+    crowd_expect_owners_only_wrote(&world);
+    assert_int_equal(crowd_owned(&c, world.instances[1].id), RUNS);
+    crowd_free(&c);
+}
+
+/* After the freeze it is an observer like any other again. */
+static void
+woken_observer_takes_new_runs_again(void **state)
+{
+    struct crowd c;
+
+    (void)state;
+    world_stop_instance(&world, 1, SIGKILL, 1000);
+    crowd_post(&c, &world, 4);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = 10});
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, "after the pause");
+    crowd_free(&c);
+}
+
+static void
+stored_projections_are_what_refolding_gives(void **state)
+{
+    (void)state;
+    crowd_expect_projections_are_refolds(&world);
+}
+
+static int
+set_up(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err) &&
+        world_start_instance(&world, 0, &err)) {
+        crowd_witness(&world);
+        return 0;
+    }
+    print_error("%s\n", err.msg);
+    world_stop(&world);
+    return -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(observer_paused_for_less_than_its_lease_keeps_its_runs),
+        cmocka_unit_test(observer_paused_for_longer_than_its_lease_writes_nothing_stale),
+        cmocka_unit_test(woken_observer_takes_new_runs_again),
+        cmocka_unit_test(stored_projections_are_what_refolding_gives),
+    };
+
+    return cmocka_run_group_tests_name("pause", tests, set_up, tear_down);
+}
