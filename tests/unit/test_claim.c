@@ -99,7 +99,7 @@ open_stage(void **state UNUSED)
 
     ok(db_script(admin, "truncate macp.runs cascade; truncate macp.observer_instances", &err),
        &err);
-    shard = (struct shard){.cfg = cfg};
+    shard = (struct shard){.o = {.cfg = cfg}};
     mailbox_init(&shard.inbox, 100, ignore_wake, NULL);
     claim = claim_new(cfg, db);
     claim->shards = shards;
