@@ -129,12 +129,18 @@ until_true() {
     done
 }
 
+# A port that was free may be taken before the runtime binds it; then another one is tried.
+port_was_taken() {
+    ! kill -0 "$RUNTIME_PID" 2>/dev/null && grep -q 'Address already in use' "$WORK/runtime.log"
+}
+
 runtime_listens() {
+    port_was_taken && return 0
     kill -0 "$RUNTIME_PID" 2>/dev/null || fail "the runtime ended: $(tail -n 5 "$WORK/runtime.log")"
     (exec 3<>"/dev/tcp/127.0.0.1/$RPC_PORT") 2>/dev/null && curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics" >/dev/null 2>&1
 }
 
-start_runtime() {
+launch_runtime() {
     read -r RPC_PORT METRICS_PORT < <(free_ports 2)
     env NO_COLOR=1 RUST_LOG=info,macp_runtime=debug \
         MACP_BIND_ADDR="127.0.0.1:$RPC_PORT" MACP_METRICS_ADDR="127.0.0.1:$METRICS_PORT" \
@@ -147,7 +153,15 @@ start_runtime() {
         "$CACHE/runtime/bin/macp-runtime" >"$WORK/runtime.log" 2>&1 &
     RUNTIME_PID=$!
     until_true 20 "the runtime does not listen" runtime_listens
-    local installed running
+}
+
+start_runtime() {
+    local installed running tries=5
+    launch_runtime
+    while port_was_taken; do
+        [ $((tries -= 1)) -gt 0 ] || fail "no free port for the runtime"
+        launch_runtime
+    done
     installed=$(sed -n 's/^"macp-runtime \([^ ]*\) .*/\1/p' "$CACHE/runtime/.crates.toml")
     running=$(sed -n 's/.*macp-runtime v\([^ ]*\) listening.*/\1/p' "$WORK/runtime.log")
     [ "$running" = "$installed" ] || fail "cargo installed macp-runtime $installed, the program says it is '$running'"
