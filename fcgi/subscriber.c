@@ -13,7 +13,7 @@
 #include "shared/log.h"
 
 enum {
-    HUB_STUCK_MS = 30000, /* a subscriber that takes nothing for so long is gone */
+    HUB_STUCK_MS = 10000, /* a subscriber that takes nothing for so long is cut */
     HUB_END_MS = 2000,    /* to deliver the end */
     HUB_PAGE_ROWS = 128,
     HUB_PAGE_LOW = 64 << 10, /* history is put in while less than this waits */
@@ -189,13 +189,16 @@ cut_stream(struct hub *h, struct stream *s, const char *why)
 
 /* --- sending -------------------------------------------------------------------------------- */
 
-/* False: the stream was cut. */
+/* False: there is no room, even after sending what the peer takes now. */
 static bool
 push(struct hub *h, struct stream *s, struct frame *f)
 {
+    bool progress;
+
     if (!outbox_push(&s->outbox, f)) {
-        cut_stream(h, s, "its client reads too slowly");
-        return false;
+        outbox_flush(&s->outbox, s->fd, &progress);
+        if (!outbox_push(&s->outbox, f))
+            return false;
     }
     if (f->kind == FRAME_EVENT) {
         s->cursor = s->sent_seq = f->seq;
@@ -208,11 +211,22 @@ push(struct hub *h, struct stream *s, struct frame *f)
     return true;
 }
 
+/* A live subscriber that cannot follow reads the log at its own pace, until it has caught up. */
+static void
+fall_behind(struct hub *h, struct stream *s)
+{
+    s->phase = PHASE_BEHIND;
+    s->waits_snapshot = false;
+    ask_page(h, s);
+}
+
 static void
 push_snapshot(struct hub *h, struct stream *s, struct frame *f)
 {
     s->waits_snapshot = false;
-    if (push(h, s, f) && s->end_seq && f->seq >= s->end_seq)
+    if (!push(h, s, f))
+        fall_behind(h, s);
+    else if (s->end_seq && f->seq >= s->end_seq)
         subscriber_end(h, s);
 }
 
@@ -299,7 +313,7 @@ feed(struct hub *h, struct stream *s)
         if (!is_due(s, f, now))
             break;
         if (!push(h, s, f))
-            return;
+            break;
         s->page_at++;
     }
     if (s->page_at == s->page->n) {
@@ -373,7 +387,7 @@ subscriber_look(struct hub *h, struct stream *s, int64_t now)
     if (s->heartbeat_ms && s->heartbeat_ms <= now) {
         /* Where something waits already, a sign of life would only wait behind it. */
         if (s->outbox.n == 0 && !push(h, s, heartbeat_of(h, now)))
-            return;
+            BUG("no room in an empty outbox");
         while (s->heartbeat_ms <= now)
             s->heartbeat_ms += s->plan.heartbeat_ms;
     }
@@ -417,8 +431,10 @@ subscriber_events(struct hub *h, struct stream *s, const struct news *n)
     if (s->phase != PHASE_LIVE)
         return;
     for (size_t i = 0; i < n->n; i++)
-        if (n->frames[i]->seq > s->cursor && !push(h, s, n->frames[i]))
+        if (n->frames[i]->seq > s->cursor && !push(h, s, n->frames[i])) {
+            fall_behind(h, s);
             break;
+        }
 }
 
 void

@@ -10,6 +10,9 @@
  *   first snapshot ──► behind ◄──► live ──► ending ──► gone
  *                        ▲ pages    ▲ events of the topic
  *   replay ─────────────────────────────────►
+ *
+ * A live one that cannot follow falls behind and reads pages at its own pace; one that takes
+ * nothing at all is cut.
  */
 #ifndef MACP_FCGI_SUBSCRIBER_H
 #define MACP_FCGI_SUBSCRIBER_H

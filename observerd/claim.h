@@ -30,9 +30,9 @@ struct claim {
     _Atomic int64_t alive_until_ms; /* clock_mono_ms */
     int64_t instances, live_runs;   /* as of the last heartbeat */
     bool draining;
-    bool joined;          /* what an earlier process under our id held is free */
-    bool doubt;           /* a claim may have happened without our knowing */
-    int64_t doubt_after;  /* run keys up to here are settled */
+    bool joined;         /* what an earlier process under our id held is free */
+    bool doubt;          /* a claim may have happened without our knowing */
+    int64_t doubt_after; /* run keys up to here are settled */
     /* claimed, not loaded yet: Postgres went away in between */
     size_t n_owed;
     struct {
@@ -41,7 +41,7 @@ struct claim {
     /* let go, not yet in the database */
     struct run_fence {
         int64_t run_key, fence;
-    } *releases;
+    } * releases;
     size_t n_releases, cap_releases;
 };
 

@@ -23,18 +23,20 @@
 
 #include "observerd/mailbox.h"
 #include "observerd/normalize.h"
-#include "observerd/runtime.h"
 #include "observerd/seen.h"
 #include "observerd/timers.h"
-#include "observerd/writer.h"
 #include "shared/facts.h"
 #include "shared/metrics.h"
-#include "shared/projection.h"
 #include "shared/run.h"
 #include "shared/uuid.h"
 
 struct ambient_mail;
+struct projection;
+struct rt_call;
+struct rt_stream;
 struct shard;
+struct writer;
+struct writer_result;
 
 /* A claimed run as it stands in the database. */
 struct run_seed {

@@ -77,7 +77,8 @@ session_await_look(struct session *s, const struct input *in)
         session_wait_until(s, now + s->shard->o.cfg->session_poll_max_ms);
         return;
     }
-    if (!shard_mode_is_supported(s->shard, s->run.mode_name)) {
+    /* A session that is there has a mode that the runtime knows, whatever it said at first. */
+    if (s->run.posted && !shard_mode_is_supported(s->shard, s->run.mode_name)) {
         unsupported_mode(s);
         return;
     }

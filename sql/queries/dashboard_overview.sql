@@ -29,8 +29,11 @@ with bounds as (
       from created
      where status = 'completed' and ended_at is not null and started_at is not null
 ), happened as (
-    select e.type, e.ts, e.data #> '{decodedPayload,outcomePositive}' = 'true'
-                         or e.data #> '{decodedPayload,outcome_positive}' = 'true' as positive
+    select e.type, e.ts,
+           -- A flag that is not there means false.
+           e.type = 'decision.finalized'
+           and (e.data #> '{decodedPayload,outcomePositive}' = 'true'
+                or e.data #> '{decodedPayload,outcome_positive}' = 'true') as positive
       from bounds b
       join run_events_canonical e on e.type in ('signal.emitted', 'decision.finalized')
        and e.ts >= b.since and e.ts < b.till
@@ -52,41 +55,53 @@ select (select jsonb_build_object(
        jsonb_build_object(
            'runVolume', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, created_at) as b, count(*) as v
                          from created group by 1) s),
            'latency', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ended_at) as b,
                               round(avg(took_ms)) as v
                          from finished group by 1) s),
            'latencyP50', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ended_at) as b,
                               round(percentile_cont(0.5) within group (order by took_ms)) as v
                          from finished group by 1) s),
            'latencyP95', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ended_at) as b,
                               round(percentile_cont(0.95) within group (order by took_ms)) as v
                          from finished group by 1) s),
            'latencyP99', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ended_at) as b,
                               round(percentile_cont(0.99) within group (order by took_ms)) as v
                          from finished group by 1) s),
            'signalVolume', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ts) as b, count(*) as v
                          from happened where type = 'signal.emitted' group by 1) s),
@@ -99,7 +114,9 @@ select (select jsonb_build_object(
                         group by 1 order by 2 desc, 1 limit 10) s),
            'throughput', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ended_at) as b,
                               count(*) filter (where status = 'completed') as v
@@ -107,7 +124,9 @@ select (select jsonb_build_object(
                         where ended_at >= since and ended_at < till group by 1) s),
            'queueDepth', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, created_at) as b,
                               count(*) filter (where status in ('queued', 'starting',
@@ -115,14 +134,18 @@ select (select jsonb_build_object(
                          from created group by 1) s),
            'cost', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, created_at) as b,
                               coalesce(sum(cost_usd), 0) as v
                          from created group by 1) s),
            'successRate', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, created_at) as b,
                               coalesce(round(100.0 * count(*) filter (where status = 'completed')
@@ -131,7 +154,9 @@ select (select jsonb_build_object(
                          from created group by 1) s),
            'decisionOutcome', (
                select jsonb_build_object(
-                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by s.b), '[]'),
+                          'labels', coalesce(jsonb_agg(to_char(s.b at time zone 'utc',
+                                                     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+                                             order by s.b), '[]'),
                           'data', coalesce(jsonb_agg(s.v order by s.b), '[]'))
                  from (select date_trunc($4::text, ts) as b, sum(case when positive then 1 else -1 end) as v
                          from happened where type = 'decision.finalized' group by 1) s),

@@ -20,7 +20,7 @@ with given as (
        and not exists (
                select
                  from runs r
-                 join run_observers o using (run_key)
+                 left join run_observers o using (run_key)
                 where r.session_id = g.session_id
                   -- Somebody waited for it in vain; now it is there.
                   and (r.status = 'failed' and r.failure_reason = 'open_timeout') is not true

@@ -115,10 +115,12 @@ changed_projection_differs_from_the_refold(void **state)
                         "decision = '{}' where run_key = 1",
                         &err),
               &err, "damage");
-    expect_sql(&world, "1", "select count(*) from macp.run_projections where decision::text = '{}'");
+    expect_sql(&world, "1",
+               "select count(*) from macp.run_projections where decision::text = '{}'");
     crowd_refold(&world);
-    expect_sql(&world, "t",
-               "select decision::jsonb = d::jsonb from macp.run_projections, was where run_key = 1");
+    expect_sql(
+        &world, "t",
+        "select decision::jsonb = d::jsonb from macp.run_projections, was where run_key = 1");
 }
 
 static int

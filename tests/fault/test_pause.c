@@ -14,11 +14,12 @@
 
 enum {
     RUNS = 20,
-    ENVELOPES = 120,
+    ENVELOPES = 100,
     RATE = 300,
     LEASE_MS = 3000,
     TAKEN_WITHIN_MS = LEASE_MS + 5000,
-    SHORT_PAUSE_MS = 800
+    SHORT_PAUSE_MS = 800,
+    STOP_WITHIN_MS = 8000
 };
 
 static struct world world;
@@ -39,7 +40,7 @@ observer_paused_for_less_than_its_lease_keeps_its_runs(void **state)
     (void)state;
     crowd_post(&c, &world, RUNS);
     crowd_wait_owned(&c, world.instances[0].id, RUNS, TAKEN_WITHIN_MS);
-    crowd_pump(&c, &(struct crowd_load){.envelopes = 40, .rate = RATE});
+    crowd_pump(&c, &(struct crowd_load){.envelopes = 20, .rate = RATE});
     crowd_wait_stored(&c, RUNS * 4);
     process_signal(&world.instances[0].process, SIGSTOP);
     process_pause(SHORT_PAUSE_MS); /* the fault itself, nothing is waited for */
@@ -68,7 +69,8 @@ observer_paused_for_longer_than_its_lease_writes_nothing_stale(void **state)
     crowd_wait_owned(&c, world.instances[1].id, RUNS, TAKEN_WITHIN_MS);
     crowd_wait_stored(&c, crowd_stored(&c) + RUNS);
     assert_true(crowd_is_pumping(&c));
-    expect_ok(world_sql(&world, woken, sizeof woken, &err, "select clock_timestamp()"), &err, "now");
+    expect_ok(world_sql(&world, woken, sizeof woken, &err, "select clock_timestamp()"), &err,
+              "now");
     process_signal(&world.instances[0].process, SIGCONT);
     crowd_pumped(&c);
     crowd_expect_whole(&c, "pause longer than the lease");
@@ -87,7 +89,7 @@ woken_observer_takes_new_runs_again(void **state)
     struct crowd c;
 
     (void)state;
-    world_stop_instance(&world, 1, SIGKILL, 1000);
+    assert_int_equal(world_stop_instance(&world, 1, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
     crowd_post(&c, &world, 4);
     crowd_pump(&c, &(struct crowd_load){.envelopes = 10});
     crowd_pumped(&c);

@@ -131,6 +131,8 @@ restart_observer(const char *const *env)
     assert_int_equal(world_stop_observerd(&world, process_slow(8000)), 0);
     world.options.observerd_env = env;
     expect_ok(world_start_observerd(&world, &err), &err, "start observerd");
+    expect_sql_becomes(&world, "1",
+                       "select count(*) from macp.observer_instances where alive_until > now()");
 }
 
 static long
@@ -416,7 +418,9 @@ posting_a_discovered_session_adopts_its_run(void **state)
     decide(session);
     expect_one_run(session, "adopted", "completed", id);
     assert_int_equal(expect_stored_once(&world, session, session), 3);
-    json_decref(expect_post(&world, 409, "/runs", world_descriptor(DECISION, session)));
+    descriptor = world_descriptor(DECISION, session);
+    json_decref(expect_post(&world, 409, "/runs", descriptor));
+    json_decref(descriptor);
 }
 
 static void
@@ -566,6 +570,9 @@ session_that_was_seen_and_is_gone_is_a_failed_run(void **state)
     struct err err = {0};
 
     (void)state;
+    command(json_pack("{s:s}", "cmd", "reset"));
+    restart_observer(on);
+    expect_called("WatchSessions", 1);
     world_stop_postgres(&world);
     open_new(session);
     open_new(kept);
@@ -663,6 +670,17 @@ five_hundred_sessions_opened_at_once_are_discovered_and_complete(void **state)
     expect_all_complete("flood", 500, 12);
     print_message("500 sessions of 12 envelopes stored in %lld ms\n",
                   (long long)(clock_mono_ms() - began));
+}
+
+/* The runtime drops what it has when a session ends: whoever subscribes later finds nothing. */
+static void
+sessions_of_a_second_are_read_before_their_history_is_dropped(void **state)
+{
+    (void)state;
+    set("compaction", json_true());
+    pump("short", 50, 8, 400);
+    set("compaction", json_false());
+    expect_all_complete("short", 50, 8);
 }
 
 static void
@@ -779,6 +797,7 @@ main(void)
         cmocka_unit_test(session_that_postgres_refuses_does_not_disturb_the_others),
         cmocka_unit_test(without_discovery_posted_runs_are_woken_and_others_left_alone),
         cmocka_unit_test(five_hundred_sessions_opened_at_once_are_discovered_and_complete),
+        cmocka_unit_test(sessions_of_a_second_are_read_before_their_history_is_dropped),
         cmocka_unit_test(two_observers_make_one_run_of_each_session),
     };
 

@@ -59,7 +59,7 @@ fill(const char *template, char *out, size_t size)
 static void
 send_case(const struct request_case *c, bool without_key, struct http_reply *r)
 {
-    char path[1024], body[4096];
+    char path[1024], body[16384];
     struct err err = {0};
 
     fill(c->path, path, sizeof path);
@@ -106,7 +106,7 @@ static const struct request_case run_cases[] = {
     {"GET",  "/runs/{done}/messages", NULL, 200, "[]"},
     {"GET",  "/runs/" UNKNOWN "/messages", NULL, 200, "[]"},
     {"GET",  "/runs/nope/messages", NULL, 400, "Validation failed (uuid is expected)"},
-    {"GET",  "/runs/{done}/artifacts", NULL, 200, "\"label\":\"Root run trace\",\"uri\":null,\"inline\":{\"traceId\":"},
+    {"GET",  "/runs/{done}/artifacts", NULL, 200, "\"kind\":\"bundle\",\"label\":\"first\",\"uri\":null,\"inline\":null,\"createdAt\":\""},
     {"GET",  "/runs/{waiting}/artifacts", NULL, 200, "[]"},
     {"GET",  "/runs/" UNKNOWN "/artifacts", NULL, 404, "run " UNKNOWN " not found"},
     {"POST", "/runs/" UNKNOWN "/artifacts", "{\"kind\":\"log\",\"label\":\"a\"}", 404, "run " UNKNOWN " not found"},
@@ -328,7 +328,13 @@ artifacts_of_a_live_run_leave_its_numbering_whole(void **state)
     }
     expect_status(&world, run.run, "completed");
     expect_stored_once(&world, run.run, run.session);
-    assert_int_equal(expect_event_count(&world, run.run, "artifact.created"), ARTIFACTS + 1);
+    assert_int_equal(ARTIFACTS,
+                     expect_sql_int(&world,
+                                    "select count(*) from macp.run_events_canonical e join "
+                                    "macp.runs r using (run_key) where r.id = '%s' and e.type = "
+                                    "'artifact.created' and e.source_name = "
+                                    "'observability-controller'",
+                                    run.run));
     expect_state_is_fold(&world, run.run);
     expect_sql(&world, "t",
                "select m.event_count = (select count(*) from macp.run_events_canonical "
@@ -530,10 +536,17 @@ fcgi_peak_kib(void)
     return strtol(line, NULL, 10);
 }
 
+/* A sanitizer keeps freed memory aside for a while. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 static void
 long_export_is_streamed_in_bounded_memory(void **state)
 {
-    enum { EVENTS = 20000, EVENT_BYTES = 4000, GROWTH_KIB = 32 << 10 };
+    enum { EVENTS = 20000, EVENT_BYTES = 4000, GROWTH_KIB = SANITIZED ? 512 << 10 : 32 << 10 };
     AUTO_HTTP_REPLY r = {0};
     struct posted run;
     char path[128];
@@ -559,6 +572,30 @@ long_export_is_streamed_in_bounded_memory(void **state)
     assert_true(lines > EVENTS);
     if (fcgi_peak_kib() - before > GROWTH_KIB)
         fail_msg("macp-fcgi grew by %ld KiB", fcgi_peak_kib() - before);
+}
+
+static void
+batches_take_two_hundred_runs_and_no_more(void **state)
+{
+    enum { MOST = 200 };
+    struct buf body = {0};
+    json_t *answer;
+
+    (void)state;
+    buf_lit(&body, "{\"runIds\":[");
+    for (int i = 0; i < MOST; i++)
+        buf_printf(&body, "%s\"" UNKNOWN "\"", i ? "," : "");
+    buf_lit(&body, "]}");
+    answer = expect_send("POST", "batch", "/delete", buf_cstr(&body), 201);
+    assert_int_equal(json_array_size(answer), MOST);
+    json_decref(answer);
+    body.len -= strlen("]}");
+    buf_lit(&body, ",\"" UNKNOWN "\"]}");
+    answer = expect_send("POST", "batch", "/delete", buf_cstr(&body), 400);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(answer, "message"), 0)),
+                        "runIds must contain no more than 200 elements");
+    json_decref(answer);
+    buf_fini(&body);
 }
 
 static void
@@ -862,6 +899,8 @@ runs_to_work_on_are_there(void **state)
     post_completed(&done);
     post_completed(&other);
     expect_posted(&world, MODE, NULL, &waiting);
+    json_decref(expect_send("POST", done.run, "/artifacts",
+                            "{\"kind\":\"bundle\",\"label\":\"first\"}", 201));
 }
 
 static int
@@ -902,6 +941,7 @@ main(void)
         cmocka_unit_test(raw_rows_are_rebuilt_from_the_stored_bytes),
         cmocka_unit_test(lines_keep_the_type_of_each_event),
         cmocka_unit_test(long_export_is_streamed_in_bounded_memory),
+        cmocka_unit_test(batches_take_two_hundred_runs_and_no_more),
         cmocka_unit_test(batches_do_to_each_run_what_one_request_does),
         cmocka_unit_test(operations_beside_runs_answer_as_documented),
         cmocka_unit_test(webhook_lives_and_never_tells_its_secret),

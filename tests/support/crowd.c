@@ -63,10 +63,10 @@ crowd_pump(struct crowd *c, const struct crowd_load *load)
 
     for (size_t i = load->first; i < end; i++)
         json_array_append_new(ids, json_string(c->runs[i].session));
-    answer = expect_control(
-        c->w, json_pack("{s:s, s:o, s:i, s:i, s:b, s:b, s:b}", "cmd", "pump", "ids", ids,
-                        "envelopes", load->envelopes, "rate", load->rate, "commit", !load->open,
-                        "waitSubscribers", load->watched, "wait", 0));
+    answer = expect_control(c->w, json_pack("{s:s, s:o, s:i, s:i, s:b, s:b, s:b}", "cmd", "pump",
+                                            "ids", ids, "envelopes", load->envelopes, "rate",
+                                            load->rate, "commit", !load->open, "waitSubscribers",
+                                            load->watched, "wait", 0));
     if (c->n_jobs == CROWD_PUMPS)
         BUG("more than %d pumps", CROWD_PUMPS);
     c->jobs[c->n_jobs++] = json_integer_value(json_object_get(answer, "job"));
@@ -76,8 +76,8 @@ crowd_pump(struct crowd *c, const struct crowd_load *load)
 static bool
 job_is_done(struct crowd *c, json_int_t job, bool wait)
 {
-    json_t *answer = expect_control(
-        c->w, json_pack("{s:s, s:I, s:b}", "cmd", "job", "id", job, "wait", wait));
+    json_t *answer =
+        expect_control(c->w, json_pack("{s:s, s:I, s:b}", "cmd", "job", "id", job, "wait", wait));
     bool done = json_is_true(json_object_get(answer, "done"));
     json_t *result = json_object_get(answer, "result");
 
@@ -117,11 +117,10 @@ crowd_send(struct crowd *c, size_t run, const char *type)
              : json_pack("{s:s, s:s, s:f}", "proposal_id", "p1", "recommendation", "APPROVE",
                          "confidence", 0.5);
 
-    json_decref(
-        expect_control(c->w, json_pack("{s:s, s:s, s:s, s:s, s:o}", "cmd", "send", "session",
-                                       c->runs[run].session, "type", type, "sender",
-                                       ends ? "agent://planner" : "agent://reviewer", "payload",
-                                       payload)));
+    json_decref(expect_control(
+        c->w, json_pack("{s:s, s:s, s:s, s:s, s:o}", "cmd", "send", "session", c->runs[run].session,
+                        "type", type, "sender", ends ? "agent://planner" : "agent://reviewer",
+                        "payload", payload)));
 }
 
 /* --- looking --------------------------------------------------------------------------------- */

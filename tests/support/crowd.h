@@ -78,8 +78,8 @@ struct crowd_audit {
 };
 
 /*
- * Compare all runs with the runtime, the current life of their sessions. late_commitment: a Commitment that arrives behind the gap
- * that counts it may be stored as well.
+ * Compare all runs with the runtime, the current life of their sessions. late_commitment: a
+ * Commitment that arrives behind the gap that counts it may be stored as well.
  */
 void crowd_audit(struct crowd *c, bool late_commitment, struct crowd_audit *out);
 void crowd_print_audit(const char *what, const struct crowd_audit *a);

@@ -25,8 +25,7 @@ struct one {
     int shown;
 };
 
-static void PRINTF_FMT(2, 3)
-    complain(struct one *o, const char *fmt, ...)
+static void PRINTF_FMT(2, 3) complain(struct one *o, const char *fmt, ...)
 {
     va_list ap;
     char text[300];
@@ -167,14 +166,15 @@ crowd_audit(struct crowd *c, bool late_commitment, struct crowd_audit *out)
 
     *out = (struct crowd_audit){.runs = (long)c->n};
     /* By number: the order of storing must be the order of the session. */
-    expect_ok(world_sql_rows(c->w, &rows, &err,
-                             "select r.id, e.ordinal, e.message_id, e.message_type, e.sender from "
-                             "macp.run_events_raw e join macp.runs r using (run_key) join "
-                             "macp.run_observers o using (run_key) where r.id = any('%s') and "
-                             "e.source = 'session' and e.epoch = o.epoch order by array_position('%s'::"
-                             "uuid[], r.id), e.seq",
-                             buf_cstr(&c->list), buf_cstr(&c->list)),
-              &err, "raw rows");
+    expect_ok(
+        world_sql_rows(c->w, &rows, &err,
+                       "select r.id, e.ordinal, e.message_id, e.message_type, e.sender from "
+                       "macp.run_events_raw e join macp.runs r using (run_key) join "
+                       "macp.run_observers o using (run_key) where r.id = any('%s') and "
+                       "e.source = 'session' and e.epoch = o.epoch order by array_position('%s'::"
+                       "uuid[], r.id), e.seq",
+                       buf_cstr(&c->list), buf_cstr(&c->list)),
+        &err, "raw rows");
     expect_ok(world_sql_rows(c->w, &gaps, &err,
                              "select r.id, g.from_ordinal, g.to_ordinal, g.kind from "
                              "macp.observer_gaps g join macp.runs r using (run_key) join "
@@ -204,9 +204,10 @@ void
 crowd_expect_honest(const struct crowd_audit *a)
 {
     if (a->lost || a->doubled || a->foreign || a->unproven || a->holes || a->endings)
-        fail_msg("lost %ld, doubled %ld, foreign %ld, unproven gaps %ld, runs with holes %ld, wrong "
-                 "ends %ld",
-                 a->lost, a->doubled, a->foreign, a->unproven, a->holes, a->endings);
+        fail_msg(
+            "lost %ld, doubled %ld, foreign %ld, unproven gaps %ld, runs with holes %ld, wrong "
+            "ends %ld",
+            a->lost, a->doubled, a->foreign, a->unproven, a->holes, a->endings);
 }
 
 void

@@ -248,8 +248,8 @@ start_program(struct world *w, struct process *process, const char *name, const 
     env_add(env, more);
     env_add(env, w->options.observerd_env);
     return process_start(
-        process,
-        &(struct process_spec){.name = name, .dir = w->dir, .argv = argv, .env = env}, err);
+        process, &(struct process_spec){.name = name, .dir = w->dir, .argv = argv, .env = env},
+        err);
 }
 
 static bool

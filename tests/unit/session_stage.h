@@ -6,8 +6,8 @@
  *            the functions of runtime.h and writer.h.
  * Ownership, Errors, Threads: one program, one thread; a failed expectation ends the test.
  */
-#ifndef MACP_TESTS_SESSION_STAGE_H
-#define MACP_TESTS_SESSION_STAGE_H
+#ifndef MACP_TESTS_UNIT_SESSION_STAGE_H
+#define MACP_TESTS_UNIT_SESSION_STAGE_H
 
 #include <endian.h>
 #include <setjmp.h>
@@ -285,7 +285,7 @@ close_stage(void **state UNUSED)
 
 /* A claimed run, as the database had it. */
 static inline void
-adopt(enum run_status status, int64_t cursor, int64_t seq)
+adopt_run(bool posted, enum run_status status, int64_t cursor, int64_t seq)
 {
     struct run_seed *seed = xcalloc(1, sizeof *seed);
 
@@ -301,7 +301,7 @@ adopt(enum run_status status, int64_t cursor, int64_t seq)
     seed->configuration_version = xstrdup("1");
     seed->policy_version = xstrdup("");
     seed->participants = json_pack("[s]", "agent-a");
-    seed->posted = true;
+    seed->posted = posted;
     seed->status = status;
     seed->cursor = cursor;
     seed->seq = seq;
@@ -316,6 +316,19 @@ adopt(enum run_status status, int64_t cursor, int64_t seq)
     session_adopt(&shard, seed);
     s = shard.by_key;
     assert_non_null(s);
+}
+
+static inline void
+adopt(enum run_status status, int64_t cursor, int64_t seq)
+{
+    adopt_run(true, status, cursor, seq);
+}
+
+/* One that nobody posted. */
+static inline void
+adopt_discovered(void)
+{
+    adopt_run(false, RUN_QUEUED, 0, 1);
 }
 
 /* The writer takes the batch; what was in it is forgotten. */

@@ -295,6 +295,28 @@ test_share_counts_what_waits_in_the_inbox(void **state UNUSED)
     assert_int_equal(number("select count(*) from macp.run_observers where owner is null"), 3);
 }
 
+/* The share is as old as the last heartbeat; what nobody ever had cannot wait for the next one. */
+static void
+test_new_runs_are_claimed_beyond_the_share_and_others_are_not(void **state UNUSED)
+{
+    int64_t keys[8], fences[8], fresh;
+
+    number("insert into macp.observer_instances (instance_id, alive_until, host, version)"
+           " values (gen_random_uuid(), now() + interval '1 minute', 'other', '1') returning 1");
+    beat(); /* two instances and no run: the share is one */
+    new_run("{}");
+    new_run("{}");
+    number("update macp.run_observers set fence = 1 returning 1");
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(fences[0], 2);
+    fresh = new_run("{}");
+    claim_now();
+    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(keys[0], fresh);
+    assert_int_equal(number("select count(*) from macp.run_observers where owner is null"), 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
 
 int
@@ -308,6 +330,7 @@ main(void)
         T(test_release_is_repeated_until_postgres_has_it),
         T(test_run_that_cannot_be_loaded_does_not_stop_the_others),
         T(test_share_counts_what_waits_in_the_inbox),
+        T(test_new_runs_are_claimed_beyond_the_share_and_others_are_not),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

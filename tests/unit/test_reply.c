@@ -203,6 +203,81 @@ validation_lists_all_texts(void **state UNUSED)
     fixture_fini(&f);
 }
 
+/* --- replies in parts ------------------------------------------------------------------------- */
+
+struct sent {
+    size_t bytes;
+    int parts;
+    bool fails;
+};
+
+static bool
+take_part(void *ctx, const struct request *rq)
+{
+    struct sent *sent = ctx;
+
+    sent->bytes += rq->reply->body.len;
+    sent->parts++;
+    return !sent->fails;
+}
+
+static void
+long_bodies_leave_in_parts(void **state UNUSED)
+{
+    enum { PIECES = 1000, PIECE = 1000 };
+    static char *env[] = {NULL};
+    struct sent sent = {0};
+    struct fixture f;
+    struct err err;
+    struct buf *b;
+
+    fixture_init(&f, NULL, 0, env);
+    f.reply.part = take_part;
+    f.reply.part_ctx = &sent;
+    b = reply_typed(&f.rq, 200, REPLY_LINES);
+    for (int i = 0; i < PIECES; i++) {
+        char piece[PIECE];
+
+        memset(piece, 'x', sizeof piece);
+        piece[PIECE - 1] = '\n';
+        buf_add(b, piece, sizeof piece);
+        assert_true(reply_flush(&f.rq, &err));
+        assert_true(b->len < 100000);
+    }
+    assert_true(f.reply.started && sent.parts > 5);
+    assert_int_equal(sent.bytes + b->len, PIECES * PIECE);
+    reply_write_head(&f.rq, &f.head);
+    assert_non_null(strstr(buf_cstr(&f.head), "Content-Type: application/x-ndjson\r\n"));
+    assert_null(strstr(buf_cstr(&f.head), "Content-Length"));
+    sent.fails = true;
+    for (int i = 0; i < PIECES; i++)
+        buf_add(b, "0123456789012345678901234567890123456789012345678901234567890123456789", 70);
+    assert_false(reply_flush(&f.rq, &err));
+    assert_int_equal(err.code, ERR_IO);
+    assert_true(f.reply.broken);
+    fixture_fini(&f);
+}
+
+static void
+late_error_is_a_last_line_or_cuts_the_reply(void **state UNUSED)
+{
+    static char *env[] = {NULL};
+    struct fixture f;
+    struct err err;
+
+    err_set(&err, ERR_DB, "10.0.0.1 refused");
+    fixture_init(&f, NULL, 0, env);
+    buf_str(reply_typed(&f.rq, 200, REPLY_LINES), "{\"a\":1}\n{\"half\":");
+    reply_late_error(&f.rq, &err);
+    assert_string_equal(buf_cstr(&f.reply.body),
+                        "{\"a\":1}\n{\"type\":\"error\",\"message\":\"database unavailable\"}\n");
+    assert_false(f.reply.broken);
+    reply_json(&f.rq, 200);
+    reply_late_error(&f.rq, &err);
+    assert_true(f.reply.broken);
+    fixture_fini(&f);
+}
+
 int
 main(void)
 {
@@ -213,6 +288,8 @@ main(void)
         cmocka_unit_test(preflight_has_no_body_and_no_request_id),
         cmocka_unit_test(a_header_cannot_be_smuggled_through_the_preflight),
         cmocka_unit_test(validation_lists_all_texts),
+        cmocka_unit_test(long_bodies_leave_in_parts),
+        cmocka_unit_test(late_error_is_a_last_line_or_cuts_the_reply),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

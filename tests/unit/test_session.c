@@ -55,6 +55,85 @@ test_awaiting_first_sight_binds_runs_and_subscribes_from_the_start(void **state 
 }
 
 static void
+test_awaiting_discovered_run_subscribes_at_once_and_reads_behind_the_binding(void **state UNUSED)
+{
+    adopt_discovered();
+    assert_int_equal(n_streams, 1);
+    assert_int_equal(stream()->after, 0);
+    assert_non_null(asked());
+    swap();
+    envelope("SessionStart", "m1");
+    assert_true(stream()->parked);
+    assert_nothing_stored();
+    ANSWER(OPEN, 1);
+    assert_string_equal(EVENTS, "session.bound,participant.seen,session.state.changed,"
+                                "session.stream.opened,message.received");
+    assert_int_equal(s->run.cursor, 1);
+    assert_int_equal(n_streams, 1);
+    assert_false(stream()->parked);
+    envelope("Proposal", "m2");
+    assert_int_equal(s->run.cursor, 2);
+    assert_waits();
+}
+
+static void
+test_awaiting_discovered_run_asks_however_many_wait(void **state UNUSED)
+{
+    shard.tokens = -1000;
+    shard.tokens_at_ms = clock_mono_ms();
+    adopt_discovered();
+    assert_non_null(asked());
+}
+
+static void
+test_awaiting_discovered_run_needs_no_offer_of_its_mode(void **state UNUSED)
+{
+    json_array_append_new(shard.modes, json_string("another.mode"));
+    adopt_discovered();
+    assert_int_equal(s->state, SESSION_AWAITING);
+    assert_non_null(asked());
+}
+
+static void
+test_awaiting_stream_that_ends_before_the_binding_is_opened_behind_what_it_gave(void **state UNUSED)
+{
+    adopt_discovered();
+    envelope("SessionStart", "m1");
+    end_stream(RT_UNAVAILABLE, "");
+    assert_int_equal(s->state, SESSION_AWAITING);
+    ANSWER(OPEN, 1);
+    assert_int_equal(s->run.cursor, 1);
+    assert_int_equal(n_streams, 2);
+    assert_int_equal(stream()->after, 1);
+    assert_waits();
+}
+
+static void
+test_awaiting_stream_that_begins_with_an_error_is_followed_after_the_binding(void **state UNUSED)
+{
+    adopt_discovered();
+    inline_error("FORBIDDEN", "session access denied");
+    ANSWER(OPEN, 1);
+    assert_int_equal(s->state, SESSION_STREAMING);
+    assert_null(s->stream);
+    assert_string_equal(s->observer_state, "forbidden");
+    assert_int_equal(n_streams, 1); /* opened again when it may have been allowed */
+    assert_waits();
+}
+
+static void
+test_awaiting_discovered_session_that_is_gone_fails_the_run_as_forgotten(void **state UNUSED)
+{
+    adopt_discovered();
+    end_stream(RT_NOT_FOUND, "");
+    s->open_by_ms = clock_mono_ms() - 1;
+    swap();
+    refuse(RT_NOT_FOUND, "");
+    assert_string_equal(EVENTS, "run.failed");
+    assert_string_equal(entry()->failure_reason, RUN_REASON_FORGOTTEN);
+}
+
+static void
 test_awaiting_bound_half_way_goes_on(void **state UNUSED)
 {
     adopt(RUN_BINDING_SESSION, 0, 2);
@@ -408,6 +487,12 @@ main(void)
         T(test_awaiting_queued_run_starts_when_the_runtime_is_known),
         T(test_awaiting_wake_asks_at_once_and_again_after_an_answer_on_its_way),
         T(test_awaiting_first_sight_binds_runs_and_subscribes_from_the_start),
+        T(test_awaiting_discovered_run_subscribes_at_once_and_reads_behind_the_binding),
+        T(test_awaiting_discovered_run_asks_however_many_wait),
+        T(test_awaiting_discovered_run_needs_no_offer_of_its_mode),
+        T(test_awaiting_stream_that_ends_before_the_binding_is_opened_behind_what_it_gave),
+        T(test_awaiting_stream_that_begins_with_an_error_is_followed_after_the_binding),
+        T(test_awaiting_discovered_session_that_is_gone_fails_the_run_as_forgotten),
         T(test_awaiting_bound_half_way_goes_on),
         T(test_awaiting_unspecified_state_waits_on),
         T(test_awaiting_fails_at_the_deadline_and_not_before),

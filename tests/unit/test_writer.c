@@ -107,7 +107,10 @@ open_writer(void **state UNUSED)
     atomic_store(&alive_until, INT64_MAX);
     notifier_init(&notifier, ignore_wake, NULL);
     writer = writer_start(&(struct writer_options){.name = "macp-observerd writer",
-        .cfg = cfg, .notifier = &notifier, .alive_until_ms = &alive_until, .wake = count_wake});
+                                                   .cfg = cfg,
+                                                   .notifier = &notifier,
+                                                   .alive_until_ms = &alive_until,
+                                                   .wake = count_wake});
     return 0;
 }
 
@@ -253,7 +256,7 @@ wait_idle(void)
     while (!writer_is_idle(writer)) {
         if (clock_mono_ms() > until)
             fail_msg("the writer is still busy");
-        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        process_pause(2);
     }
 }
 
@@ -558,7 +561,7 @@ test_nothing_is_written_past_the_lease(void **state UNUSED)
 
     hold();
     add(&r);
-    nanosleep(&(struct timespec){0, 300000000}, NULL); /* nothing to poll for: nothing happens */
+    process_pause(300); /* nothing to poll for: nothing happens */
     assert_false(writer_is_idle(writer));
     assert_int_equal(stored(&r), 0);
     let_go();
