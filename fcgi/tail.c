@@ -220,7 +220,7 @@ static void
 failed(struct tail *t, const struct err *err, int64_t *retry_ms, int64_t *pause_ms)
 {
     /* Somewhere between half and all of the pause: many processes must not come back as one. */
-    *retry_ms = clock_mono_ms() + *pause_ms / 2 + random() % (*pause_ms / 2 + 1);
+    *retry_ms = clock_mono_ms() + *pause_ms / 2 + arc4random_uniform((uint32_t)*pause_ms / 2 + 1);
     *pause_ms = *pause_ms * 2 < TAIL_RETRY_MAX_MS ? *pause_ms * 2 : TAIL_RETRY_MAX_MS;
     if (!t->away)
         log_line(LOG_WARN, &(struct log_ctx){.err = err}, "event streams wait for the database");
@@ -237,12 +237,11 @@ succeeded(struct tail *t, int64_t *retry_ms, int64_t *pause_ms)
 
 /* --- hints ---------------------------------------------------------------------------------- */
 
+/* Somebody says that there is a number that we have not read up to. */
 static void
 hint(struct tail *t, struct watched *w, int64_t seq)
 {
-    if (w->hinted_seq < seq)
-        w->hinted_seq = seq;
-    if (w->phase != WATCHED_LIVE || w->hinted_seq > w->known_seq)
+    if (w->phase != WATCHED_LIVE || seq > w->known_seq)
         queue_run(t, w);
 }
 
@@ -313,7 +312,8 @@ look(struct tail *t, struct err *err)
             post_plain(t, NEWS_GONE, w->owner, 0);
             forget_run(t, w);
         } else if (w) {
-            hint(t, w, db_int(r, i, 1));
+            w->stored_seq = db_int(r, i, 1);
+            hint(t, w, w->stored_seq);
         }
     }
     return true;

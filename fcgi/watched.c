@@ -31,8 +31,7 @@ watched_load(struct watched *w, const struct db_result *state)
 {
     projection_free(w->state);
     w->read_seq = run_fold_stored(state, &w->state);
-    if (w->hinted_seq < run_fold_last_seq(state))
-        w->hinted_seq = run_fold_last_seq(state);
+    w->stored_seq = run_fold_last_seq(state);
     w->phase = WATCHED_LOADING;
 }
 
@@ -89,10 +88,10 @@ watched_read(struct watched *w, const struct db_result *rows, bool complete, str
     }
     if (w->known_seq < w->read_seq)
         w->known_seq = w->read_seq;
-    /* What was mentioned before the read was committed before it. Numbers that no event has are
-     * raw rows, which nobody is shown. */
-    if (complete && w->known_seq < w->hinted_seq)
-        w->known_seq = w->hinted_seq;
+    /* What was stored before the read is read now. Numbers that no event has are raw rows, which
+     * nobody is shown. Numbers of notifications do not count: only the database knows. */
+    if (complete && w->known_seq < w->stored_seq)
+        w->known_seq = w->stored_seq;
     if (live && n > 0)
         w->changed = true;
     return live ? (size_t)n : 0;

@@ -40,7 +40,7 @@ struct watched {
     struct projection *state;
     int64_t read_seq;    /* last event read and folded */
     int64_t known_seq;   /* nothing at or below this number is unread */
-    int64_t hinted_seq;  /* highest number anybody mentioned */
+    int64_t stored_seq;  /* last number handed out, when the database was asked */
     bool queued;         /* in the list of runs to read */
     bool pending;        /* in the list of runs that owe a snapshot */
     bool changed;        /* since the last snapshot for all */

@@ -17,6 +17,7 @@ enum {
     RUNS = 200,
     FEWER_RUNS = 60,
     ENVELOPES = 20,
+    SHARED_ENVELOPES = 15,
     RATE = 700,
     LEASE_MS = 3000,
     TAKEN_WITHIN_MS = LEASE_MS + 5000,
@@ -138,7 +139,7 @@ share_under_load(struct crowd *c, size_t n)
     crowd_post(c, &world, RUNS);
     all_owned(c);
     expect_shared(c, n);
-    crowd_pump(c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE});
+    crowd_pump(c, &(struct crowd_load){.envelopes = SHARED_ENVELOPES, .rate = RATE});
     crowd_wait_stored(c, RUNS * 3);
 }
 
@@ -276,7 +277,7 @@ only_runs_of_the_one_that_leaves_may_have_gaps(void **state)
         crowd_pump(&c, &(struct crowd_load){.first = i * FEWER_RUNS / GROUPS,
                                             .n = FEWER_RUNS / GROUPS,
                                             .envelopes = 20 + 5 * (int)i,
-                                            .rate = 100});
+                                            .rate = 150});
     crowd_wait_stored(&c, FEWER_RUNS * 17); /* the first group is about to end */
     remember_owners();
     memcpy(gone, world.instances[0].id, UUID_LEN);

@@ -14,12 +14,13 @@
 
 enum {
     RUNS = 20,
-    ENVELOPES = 100,
+    ENVELOPES = 60,
     RATE = 300,
     LEASE_MS = 3000,
     TAKEN_WITHIN_MS = LEASE_MS + 5000,
     SHORT_PAUSE_MS = 800,
-    STOP_WITHIN_MS = 8000
+    STOP_WITHIN_MS = 8000,
+    LOG_BYTES = 1 << 20
 };
 
 static struct world world;
@@ -51,6 +52,27 @@ observer_paused_for_less_than_its_lease_keeps_its_runs(void **state)
     crowd_free(&c);
 }
 
+/* How many of its runs the instance had to let go, because the rows had moved without it. */
+static int
+count_let_go(size_t instance)
+{
+    static const char said[] = "another writer has moved the run";
+    char *log = process_log_tail(world.instances[instance].process.log, LOG_BYTES);
+    int n = 0;
+
+    for (const char *at = log; (at = strstr(at, said)) != NULL; at += sizeof said - 1)
+        n++;
+    free(log);
+    return n;
+}
+
+static bool
+has_let_go(void *ctx)
+{
+    (void)ctx;
+    return count_let_go(0) >= RUNS;
+}
+
 /* It wakes up with envelopes in hand that the other one has stored, and must store none of them. */
 static void
 observer_paused_for_longer_than_its_lease_writes_nothing_stale(void **state)
@@ -63,17 +85,23 @@ observer_paused_for_longer_than_its_lease_writes_nothing_stale(void **state)
     crowd_post(&c, &world, RUNS);
     crowd_wait_owned(&c, world.instances[0].id, RUNS, TAKEN_WITHIN_MS);
     start(1);
-    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE});
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE, .open = true});
     crowd_wait_stored(&c, RUNS * 10);
     process_signal(&world.instances[0].process, SIGSTOP);
     crowd_wait_owned(&c, world.instances[1].id, RUNS, TAKEN_WITHIN_MS);
-    crowd_wait_stored(&c, crowd_stored(&c) + RUNS);
-    assert_true(crowd_is_pumping(&c));
+    crowd_pumped(&c);
+    crowd_wait_stored(&c, RUNS * ENVELOPES);
     expect_ok(world_sql(&world, woken, sizeof woken, &err, "select clock_timestamp()"), &err,
               "now");
     process_signal(&world.instances[0].process, SIGCONT);
-    crowd_pumped(&c);
+    for (size_t i = 0; i < RUNS; i++) {
+        crowd_send(&c, i, "Evaluation");
+        crowd_send(&c, i, "Commitment");
+    }
     crowd_expect_whole(&c, "pause longer than the lease");
+    /* It had something to write for all of them, and is refused. */
+    process_poll(has_let_go, NULL, process_slow(TAKEN_WITHIN_MS));
+    assert_int_equal(count_let_go(0), RUNS);
     assert_true(process_alive(&world.instances[0].process));
     expect_sql(&world, "0", "select count(*) from witness.write where writer = '%s' and at > '%s'",
                world.instances[0].id, woken);

@@ -17,7 +17,7 @@ enum {
     ENVELOPES = 40,
     RATE = 400,
     LEASE_MS = 3000,
-    AWAY_MS = LEASE_MS + 1500,
+    AWAY_MS = LEASE_MS + 1000,
     CUTS_WANTED = 15,
     CUT_EVERY_MS = 60
 };

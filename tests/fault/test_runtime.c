@@ -14,11 +14,11 @@
 
 enum {
     RUNS = 20,
-    ENVELOPES = 40,
+    ENVELOPES = 30,
     RATE = 400,
     OUTAGES = 2,
     OUTAGE_MS = 600,
-    FROZEN_MS = 1500,
+    FROZEN_MS = 1000,
     CUTS = 24,
     CUT_EVERY_MS = 100,
     BEFORE = 20, /* envelopes of a session before a fault */
