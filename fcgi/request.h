@@ -80,7 +80,7 @@ struct request {
     const char *params[REQUEST_PARAMS_MAX]; /* decoded, in the order of the template */
     const struct query_value *values;       /* by position in the route's query table */
     json_t *document;                       /* validated body: an object, or NULL */
-    bool can_stream; /* the connection may be given away */
+    bool can_stream;                        /* the connection may be given away */
     /* Set by a handler that began a stream (reply_stream): the hub writes on. In the arena. */
     const struct stream_plan *stream;
 };

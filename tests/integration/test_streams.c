@@ -671,7 +671,5 @@ main(void)
         cmocka_unit_test(thousand_subscribers_of_fifty_busy_runs_get_everything),
     };
 
-    if (getenv("CMOCKA_TEST_FILTER"))
-        cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
     return cmocka_run_group_tests(tests, start, stop);
 }
