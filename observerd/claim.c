@@ -494,6 +494,10 @@ set_aside(struct claim *c, const struct err *cause)
 bool
 claim_due(struct claim *c, struct err *err)
 {
+    /* Somebody may have left since the last heartbeat: then the share is larger than it was. */
+    if (c->instances > 1 && room(c, false) == 0 && clock_mono_ms() < c->alive_until_ms &&
+        !claim_heartbeat(c, err))
+        return false;
     for (;;) {
         struct load load = {.n = 0};
         bool fresh_only = !c->cfg->run_recovery_enabled || room(c, false) == 0;

@@ -300,21 +300,31 @@ static void
 test_new_runs_are_claimed_beyond_the_share_and_others_are_not(void **state UNUSED)
 {
     int64_t keys[8], fences[8], fresh;
+    struct config large = *cfg;
+    bool taken = false;
+    int n;
 
+    large.observerd_max_runs = 100;
+    claim->cfg = &large;
+    number("with d as (delete from macp.observer_instances returning 1) select count(*) from d");
     number("insert into macp.observer_instances (instance_id, alive_until, host, version)"
            " values (gen_random_uuid(), now() + interval '1 minute', 'other', '1') returning 1");
-    beat(); /* two instances and no run: the share is one */
-    new_run("{}");
-    new_run("{}");
-    number("update macp.run_observers set fence = 1 returning 1");
+    for (int i = 0; i < 10; i++)
+        new_run("{}");
+    number(
+        "with u as (update macp.run_observers set fence = 1 returning 1) select count(*) from u");
+    beat(); /* two instances, ten runs: half of them and one more */
     claim_now();
-    assert_int_equal(handed_over(keys, fences), 1);
+    assert_int_equal(handed_over(keys, fences), 6);
     assert_int_equal(fences[0], 2);
     fresh = new_run("{}");
-    claim_now();
-    assert_int_equal(handed_over(keys, fences), 1);
-    assert_int_equal(keys[0], fresh);
-    assert_int_equal(number("select count(*) from macp.run_observers where owner is null"), 1);
+    claim_now(); /* eleven runs make the share one larger; the new one comes beyond it */
+    n = (int)handed_over(keys, fences);
+    assert_int_equal(n, 2);
+    for (int i = 0; i < n; i++)
+        taken = taken || keys[i] == fresh;
+    assert_true(taken);
+    assert_int_equal(number("select count(*) from macp.run_observers where owner is null"), 3);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
