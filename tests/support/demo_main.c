@@ -160,8 +160,9 @@ check(struct world *w, int64_t began_ms, struct err *err)
 static void
 print_welcome(const struct world *w)
 {
-    printf("\n  API        %s\n  key        %s\n  database   psql '%s'\n\n", w->base_url,
-           WORLD_API_KEY, w->admin_url);
+    printf("\n  For another terminal:\n\n");
+    printf("    export API=%s KEY=%s CONTROL=%s\n", w->base_url, WORLD_API_KEY, w->control_path);
+    printf("    psql '%s'\n\n", w->admin_url);
     printf("  Sessions of every mode are played, one after the other. Look at them:\n\n");
     printf("    curl -s %s/healthz\n", w->base_url);
     printf("    curl -s -H 'Authorization: Bearer %s' %s/runs\n", WORLD_API_KEY, w->base_url);
