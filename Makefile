@@ -165,7 +165,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
     libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libssl-dev uthash-dev \
     libcmocka-dev postgresql-15 lighttpd clang clang-format \
-    libclang-rt-14-dev python3 python3-venv curl jq perl
+    libclang-rt-14-dev python3 python3-venv curl jq perl procps
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's
 # own cluster is not made.
 deps:
