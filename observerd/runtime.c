@@ -113,7 +113,7 @@ struct rt_stream {
     struct rt_channel *channel; /* NULL: the unary one */
     struct rt_stream_ops ops;
     void *ctx;
-    bool open, over, parked, ended;
+    bool open, over, parked;
     struct rt_stream *prev, *next;
 };
 
@@ -624,7 +624,6 @@ stream_received(struct rt_op *op, bool ok)
 
     (void)ok; /* the pointer tells whether there was a message */
     if (!s->wire.in) {
-        s->ended = true;
         stream_settle(s);
         return;
     }

@@ -47,10 +47,6 @@ struct writer_options {
     void *ctx;
 };
 
-struct writer_stats {
-    uint64_t batches, events, envelopes_waiting;
-};
-
 struct writer *writer_start(const struct writer_options *o) MUST_CHECK;
 /* Commit what is pending within the time, then end the thread and free. False: rows were left. */
 bool writer_stop(struct writer *w, int64_t limit_ms);
