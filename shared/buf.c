@@ -73,10 +73,15 @@ buf_char(struct buf *b, char c)
 void
 buf_int(struct buf *b, int64_t v)
 {
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%lld", (long long)v);
+    char digits[24], *end = digits + sizeof digits, *p = end;
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 
-    buf_add(b, digits, (size_t)n);
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    if (v < 0)
+        *--p = '-';
+    buf_add(b, p, (size_t)(end - p));
 }
 
 void

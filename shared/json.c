@@ -316,6 +316,15 @@ too_deep(const char *p, size_t n)
     return false;
 }
 
+/* Any text may come as a payload; most of what is no JSON shows it at once. */
+static bool
+may_be_json(const char *p, size_t n)
+{
+    while (n && memchr(" \t\n\r", *p, 4))
+        p++, n--;
+    return n && memchr("{[\"-0123456789tfn", *p, 17);
+}
+
 json_t *
 jv_parse(const char *p, size_t n)
 {
@@ -324,7 +333,9 @@ jv_parse(const char *p, size_t n)
     json_error_t e;
     json_t *v;
 
-    if (!n || memchr(p, '\0', n)) /* never JSON, but jansson skips one behind a number */
+    if (!may_be_json(p, n))
+        return NULL;
+    if (memchr(p, '\0', n)) /* never JSON, but jansson skips one behind a number */
         return NULL;
     if (!jv_is_utf8(p, n)) {
         clean_utf8(&clean, p, n, true);

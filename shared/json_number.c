@@ -104,6 +104,13 @@ few_digits(double v, struct decimal *d)
     return true;
 }
 
+/* A number that prints as an integer. */
+static bool
+is_whole(double v)
+{
+    return fabs(v) < 1e15 && v == (double)(int64_t)v;
+}
+
 const char *
 jv_number_text(double v, char out[JV_NUMBER_LEN])
 {
@@ -113,7 +120,7 @@ jv_number_text(double v, char out[JV_NUMBER_LEN])
         return "NaN";
     if (isinf(v))
         return v > 0 ? "Infinity" : "-Infinity";
-    if (fabs(v) < 1e15 && v == (double)(int64_t)v) {
+    if (is_whole(v)) {
         snprintf(out, JV_NUMBER_LEN, "%lld", (long long)v);
         return out;
     }
@@ -128,7 +135,10 @@ jv_write_number(struct buf *out, double v)
 {
     char text[JV_NUMBER_LEN];
 
-    buf_str(out, isfinite(v) ? jv_number_text(v, text) : "null");
+    if (is_whole(v)) /* nearly every number: half a million may come in one payload */
+        buf_int(out, (int64_t)v);
+    else
+        buf_str(out, isfinite(v) ? jv_number_text(v, text) : "null");
 }
 
 /* --- reading ----------------------------------------------------------------------------- */
