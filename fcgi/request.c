@@ -6,6 +6,7 @@
 
 #include "fcgi/app.h"
 #include "fcgi/route.h"
+#include "shared/api_key.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 
@@ -54,7 +55,7 @@ request_init(struct request *rq, struct app *app, struct arena *arena, char *con
     rq->address = request_env(rq, "REMOTE_ADDR");
     if (!rq->address)
         rq->address = "";
-    rq->actor = "anonymous";
+    rq->actor = API_KEY_NOBODY;
 }
 
 void

@@ -75,7 +75,7 @@ struct request {
 
     const char *request_id;
     const char *address; /* of the client */
-    const char *actor;   /* who asks: key-<hash prefix>, or anonymous */
+    const char *actor;   /* who asks: the name of a key, or of nobody */
     const struct route *route;
     const char *params[REQUEST_PARAMS_MAX]; /* decoded, in the order of the template */
     const struct query_value *values;       /* by position in the route's query table */

@@ -25,9 +25,12 @@ struct query_field;
 /* True: the reply is complete. False: *err is to be sent. */
 typedef bool route_fn(struct request *rq, struct err *err);
 
+/* Which API key may ask, when any are configured. */
 enum route_access {
-    ROUTE_KEY,    /* an API key, when any are configured */
-    ROUTE_PUBLIC, /* probes: no key, no rate limit */
+    ROUTE_PUBLIC, /* nobody needs one, and there is no rate limit: probes */
+    ROUTE_READ,
+    ROUTE_OPERATE,
+    ROUTE_ADMIN,
 };
 
 enum route_flags {

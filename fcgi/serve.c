@@ -61,16 +61,15 @@ refuse_rate(struct request *rq, const struct throttle_answer *answer, struct err
 }
 
 static bool
-authenticate(struct request *rq, struct err *err)
+authenticate(struct request *rq, enum api_role *role, struct err *err)
 {
-    char *actor = arena_alloc(rq->arena, AUTH_ACTOR_LEN);
+    struct auth_caller caller;
     struct throttle_answer answer;
 
-    *actor = '\0';
-    switch (auth_check(rq->app->auth, request_env(rq, "HTTP_AUTHORIZATION"), actor)) {
+    switch (auth_check(rq->app->auth, request_env(rq, "HTTP_AUTHORIZATION"), &caller)) {
     case AUTH_OK:
-        if (*actor)
-            rq->actor = actor;
+        rq->actor = arena_strdup(rq->arena, caller.actor);
+        *role = caller.role;
         return true;
     case AUTH_MISSING:
         return err_set(err, ERR_UNAUTHORIZED, "Missing Authorization header");
@@ -86,7 +85,7 @@ authenticate(struct request *rq, struct err *err)
 static bool
 check_rate(struct request *rq, struct err *err)
 {
-    bool named = strcmp(rq->actor, "anonymous") != 0;
+    bool named = strcmp(rq->actor, API_KEY_NOBODY) != 0;
     struct throttle_answer answer;
 
     throttle_hit(rq->app->throttle, named ? rq->actor : rq->address, (int)(rq->route - routes),
@@ -97,6 +96,30 @@ check_rate(struct request *rq, struct err *err)
     reply_header_int(rq, "X-RateLimit-Remaining", answer.remaining);
     reply_header_int(rq, "X-RateLimit-Reset", answer.reset_s);
     return true;
+}
+
+static bool
+check_role(const struct request *rq, enum api_role role, struct err *err)
+{
+    static const enum api_role needed[] = {
+        [ROUTE_READ] = API_ROLE_READ,
+        [ROUTE_OPERATE] = API_ROLE_OPERATE,
+        [ROUTE_ADMIN] = API_ROLE_ADMIN,
+    };
+    enum api_role least = needed[rq->route->access];
+
+    return role >= least ||
+           err_set(err, ERR_FORBIDDEN, "this needs a key with the role %s", api_role_name(least));
+}
+
+static bool
+admit(struct request *rq, struct err *err)
+{
+    enum api_role role = API_ROLE_READ;
+
+    if (rq->route->access == ROUTE_PUBLIC)
+        return true;
+    return authenticate(rq, &role, err) && check_rate(rq, err) && check_role(rq, role, err);
 }
 
 /* --- pipeline ----------------------------------------------------------------------------- */
@@ -139,7 +162,7 @@ answer(struct request *rq, struct err *err)
     case ROUTE_FOUND:
         break;
     }
-    if (rq->route->access == ROUTE_KEY && (!authenticate(rq, err) || !check_rate(rq, err)))
+    if (!admit(rq, err))
         return false;
     if (!validate(rq, &replied, err))
         return replied;

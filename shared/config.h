@@ -68,7 +68,8 @@ enum config_flag {
     X(CORS_ORIGIN, cors_origin, ORIGINS, "http://localhost:3000", 0, 64, FCGI, PLAIN,              \
       "Allowed browser origins; * allows any, without credentials")                                \
     X(AUTH_API_KEYS, auth_api_keys, KEYS, "", 0, 1024, FCGI, SECRET,                               \
-      "Accepted API keys, 16 to 256 characters each. Required outside development")                \
+      "Accepted API keys, 16 to 256 characters each, or name:role:key with the role read, "         \
+      "operate or admin (without one: admin). Required outside development")                \
     X(THROTTLE_TTL_MS, throttle_ttl_ms, INT, "60000", 1000, 3600000, FCGI, PLAIN,                  \
       "Length of a rate-limit window")                                                             \
     X(THROTTLE_LIMIT, throttle_limit, INT, "100", 1, 1000000, FCGI, PLAIN,                         \

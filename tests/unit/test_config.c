@@ -315,6 +315,8 @@ test_refused_values(void **state)
         {"AUTH_API_KEYS= , ", "has commas but no item"},
         {"AUTH_API_KEYS=" KEY_A ",short", "item 2 must be 16 to 256"},
         {"AUTH_API_KEYS=0123456789 abcdefgh", "item 1 must be printable"},
+        {"AUTH_API_KEYS=bob:reader:" KEY_A, "item 1 must have the role"},
+        {"AUTH_API_KEYS=bob:read:" KEY_A "," KEY_A, "item 2 has the key of item 1"},
         {"RUNTIME_BEARER_TOKEN=head.body.tail", "must not contain a dot"},
         {"RUNTIME_BEARER_TOKEN=two words", "without blanks"},
         {"RUNTIME_ADDRESS=localhost", "host:port"},
