@@ -59,6 +59,9 @@ rule_libpq_is_used_in_one_place() {
 rule_grpc_is_used_in_one_place() {
     search text '^\s*#\s*include\s*[<"]grpc/' . '^(observerd/runtime\.c$|tests/runtime/)'
 }
+rule_curl_is_used_in_one_place() {
+    search text '^\s*#\s*include\s*[<"]curl/' . '^observerd/outbound\.c$'
+}
 rule_no_banned_functions() {
     search code '\b(sprintf|vsprintf|strcpy|strcat|strtok|atoi|gets)\s*\(' .
 }
@@ -122,7 +125,7 @@ else
     b=${1:-build}
     # shellcheck disable=SC2207
     flags=(-std=gnu17 -D_GNU_SOURCE '-DMACP_VERSION="lint"' -I. "-I$b" "-I$b/proto" -O2
-        $(pkg-config --cflags jansson libpq libprotobuf-c uuid libpcre2-8 2>/dev/null)
+        $(pkg-config --cflags jansson libpq libprotobuf-c uuid libpcre2-8 libcurl 2>/dev/null)
         -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef
         -Wconversion)
 fi
@@ -215,6 +218,10 @@ self_test() {
     plant $r observerd/runtime.h <<<'#include <grpc/grpc.h>'
     spare $r observerd/runtime.c <<<'#include <grpc/grpc.h>'
     spare $r tests/runtime/server.c <<<'#include <grpc/grpc.h>'
+    r=curl_is_used_in_one_place
+    plant $r observerd/webhook.c <<<'#include <curl/curl.h>'
+    plant $r tests/support/http.c <<<'#include <curl/curl.h>'
+    spare $r observerd/outbound.c <<<'#include <curl/curl.h>'
     r=no_banned_functions
     for f in sprintf strcpy strcat strtok atoi gets vsprintf; do
         plant $r shared/a.c <<<"x = $f(a, b);"

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "fcgi/address.h"
 #include "fcgi/validate.h"
 #include "shared/buf.h"
+#include "shared/destination.h"
 #include "shared/json.h"
 #include "shared/run.h"
 
@@ -143,7 +143,7 @@ take_callback(struct arena *arena, json_t *session_metadata, const struct config
     struct err why;
 
     if (url && *url) {
-        if (!outbound_check_url(url, config, &why))
+        if (!destination_check_url(url, config, &why))
             return err_set(err, ERR_VALIDATION,
                            "session.metadata.cancelCallback.url is not allowed: %s", why.msg);
         d->callback_url = url;

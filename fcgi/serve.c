@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#include "fcgi/address.h"
 #include "fcgi/app.h"
 #include "fcgi/auth.h"
+#include "fcgi/proxy.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
@@ -46,9 +46,9 @@ take_address(struct request *rq)
 {
     enum { ADDRESS_LEN = 64 };
 
-    rq->address = address_of_client(rq->address, request_env(rq, "HTTP_X_FORWARDED_FOR"),
-                                    &rq->app->config->trusted_proxies,
-                                    arena_alloc(rq->arena, ADDRESS_LEN), ADDRESS_LEN);
+    rq->address = proxy_client(rq->address, request_env(rq, "HTTP_X_FORWARDED_FOR"),
+                               &rq->app->config->trusted_proxies,
+                               arena_alloc(rq->arena, ADDRESS_LEN), ADDRESS_LEN);
 }
 
 /* --- key and rate ------------------------------------------------------------------------- */

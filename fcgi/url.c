@@ -2,13 +2,13 @@
  * url.c - which texts count as the address of a webhook.
  *
  * The rule of the form that people fill in, not of what may be called: the host is a domain name
- * with a top-level label of letters, or an address. Where calls may go is decided by address.c.
+ * with a top-level label of letters, or an address. Where calls may go is decided by destination.c.
  */
 #include <ctype.h>
 #include <string.h>
 
-#include "fcgi/address.h"
 #include "fcgi/validate.h"
+#include "shared/address.h"
 
 enum { URL_MAX = 2084, LABEL_MAX = 63, HOST_MAX = 253, PORT_MAX = 65535 };
 

@@ -5,12 +5,12 @@
  */
 #include <string.h>
 
-#include "fcgi/address.h"
 #include "fcgi/app.h"
 #include "fcgi/handlers.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/row_members.h"
+#include "shared/destination.h"
 #include "shared/json.h"
 #include "shared/uuid.h"
 
@@ -65,7 +65,7 @@ check_target(struct request *rq, struct err *err)
     const char *url = jv_cstr(jv_get(rq->document, "url"));
     struct err why;
 
-    if (!url || outbound_check_url(url, rq->app->config, &why))
+    if (!url || destination_check_url(url, rq->app->config, &why))
         return true;
     return err_set(err, ERR_VALIDATION, "url is not allowed: %s", why.msg);
 }

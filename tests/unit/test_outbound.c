@@ -1,0 +1,648 @@
+/* Outgoing requests against a server on the loopback that misbehaves on demand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "observerd/outbound.h"
+#include "shared/buf.h"
+#include "shared/clock.h"
+
+enum { WAIT_MS = 20000, SOON_MS = 300 };
+
+/* --- names ----------------------------------------------------------------------------------- */
+
+/* Held while the resolver of "stuck.example" shall hang. */
+static pthread_mutex_t stuck = PTHREAD_MUTEX_INITIALIZER;
+
+/* In place of the C library's, for libcurl too: our names mean what the tests need. */
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+            struct addrinfo **out)
+{
+    static const struct {
+        const char *name, *address, *second;
+    } names[] = {
+        {"rebound.example", "127.0.0.1", NULL},      {"mapped.example", "::ffff:127.0.0.1", NULL},
+        {"mixed.example", "127.0.0.1", "127.0.0.2"}, {"listed.example.", "127.0.0.1", NULL},
+        {"stuck.example", "127.0.0.1", NULL},
+    };
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    struct addrinfo any = *hints;
+    int status;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    any.ai_family = AF_UNSPEC;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(node, names[i].name) != 0)
+            continue;
+        if (strcmp(node, "stuck.example") == 0) {
+            pthread_mutex_lock(&stuck);
+            pthread_mutex_unlock(&stuck);
+        }
+        status = real(names[i].address, service, &any, out);
+        if (status == 0 && names[i].second)
+            status = real(names[i].second, service, &any, &(*out)->ai_next);
+        return status;
+    }
+    return real(node, service, hints, out);
+}
+
+/* --- the server ------------------------------------------------------------------------------ */
+
+static struct server {
+    int listener, stop;
+    unsigned port;
+    pthread_t thread;
+    atomic_int connections, answering, waiting;
+} server;
+
+/* False when the server stops or the client is gone. */
+static bool
+wait_for(int fd, short events, int ms)
+{
+    struct pollfd fds[] = {{fd, events, 0}, {server.stop, POLLIN, 0}};
+
+    poll(fds, 2, ms);
+    return !fds[1].revents && !(fds[0].revents & (POLLHUP | POLLERR));
+}
+
+static bool
+say(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t sent;
+
+        if (!wait_for(fd, POLLOUT, -1))
+            return false;
+        sent = send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0)
+            return false;
+        text += sent;
+        n -= (size_t)sent;
+    }
+    return true;
+}
+
+static bool
+hear(int fd, struct buf *request)
+{
+    const char *head_end, *length;
+    size_t want = 0;
+
+    for (;;) {
+        ssize_t n;
+
+        head_end = strstr(buf_cstr(request), "\r\n\r\n");
+        if (head_end) {
+            length = strcasestr(buf_cstr(request), "\r\nContent-Length: ");
+            want = length ? (size_t)atol(length + 18) : 0;
+            if (request->len >= (size_t)(head_end + 4 - request->p) + want)
+                return true;
+        }
+        if (!wait_for(fd, POLLIN, -1))
+            return false;
+        n = recv(fd, buf_reserve(request, 4096), 4096, 0);
+        if (n <= 0)
+            return false;
+        request->len += (size_t)n;
+        request->p[request->len] = '\0';
+    }
+}
+
+static void
+answer_request(int fd, const struct buf *request)
+{
+    char block[16384];
+    const char *path = strchr(buf_cstr(request), ' ');
+    AUTO_BUF out = {0};
+
+#define IS(p) (strncmp(path, " " p " ", sizeof(p) + 1) == 0)
+    if (IS("/echo")) {
+        buf_printf(&out, "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n%s", request->len,
+                   buf_cstr(request));
+    } else if (IS("/redirect")) {
+        buf_lit(&out, "HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 0\r\n\r\n");
+    } else if (IS("/busy")) {
+        buf_lit(&out, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    } else if (IS("/no-http")) {
+        buf_lit(&out, "220 mail.example\r\n");
+    } else if (IS("/cut")) {
+        buf_lit(&out, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    }
+    if (out.len > 0) {
+        say(fd, out.p, out.len);
+    } else if (IS("/hang")) {
+        atomic_fetch_add(&server.waiting, 1);
+        wait_for(fd, POLLIN, -1);
+        atomic_fetch_sub(&server.waiting, 1);
+    } else if (IS("/drip")) {
+        buf_lit(&out, "HTTP/1.1 200 OK\r\n\r\n");
+        for (bool ok = say(fd, out.p, out.len); ok; ok = say(fd, ".", 1))
+            if (!wait_for(fd, 0, 10))
+                break;
+    } else if (IS("/huge")) {
+        memset(block, 'x', sizeof block);
+        buf_lit(&out, "HTTP/1.1 200 OK\r\n\r\n");
+        for (bool ok = say(fd, out.p, out.len); ok;)
+            ok = say(fd, block, sizeof block);
+    } else if (IS("/headers")) {
+        buf_lit(&out, "HTTP/1.1 200 OK\r\n");
+        for (bool ok = say(fd, out.p, out.len); ok;)
+            ok = say(fd, "X-More: and more\r\n", 18);
+    }
+#undef IS
+}
+
+static void *
+connection_main(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    AUTO_BUF request = {0};
+
+    if (hear(fd, &request))
+        answer_request(fd, &request);
+    close(fd);
+    atomic_fetch_sub(&server.answering, 1);
+    return NULL;
+}
+
+static void *
+server_main(void *arg UNUSED)
+{
+    while (wait_for(server.listener, POLLIN, -1)) {
+        int fd = accept(server.listener, NULL, NULL);
+        pthread_t thread;
+
+        if (fd < 0)
+            continue;
+        atomic_fetch_add(&server.connections, 1);
+        atomic_fetch_add(&server.answering, 1);
+        assert_int_equal(pthread_create(&thread, NULL, connection_main, (void *)(intptr_t)fd), 0);
+        pthread_detach(thread);
+    }
+    return NULL;
+}
+
+static int
+start_server(void **state UNUSED)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+    socklen_t len = sizeof at;
+
+    server.stop = eventfd(0, EFD_CLOEXEC);
+    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(server.listener, (struct sockaddr *)&at, sizeof at) != 0 ||
+        listen(server.listener, 64) != 0 ||
+        getsockname(server.listener, (struct sockaddr *)&at, &len) != 0)
+        return -1;
+    server.port = ntohs(at.sin_port);
+    return pthread_create(&server.thread, NULL, server_main, NULL);
+}
+
+static int
+stop_server(void **state UNUSED)
+{
+    eventfd_write(server.stop, 1);
+    pthread_join(server.thread, NULL);
+    while (atomic_load(&server.answering) > 0)
+        sched_yield();
+    close(server.listener);
+    close(server.stop);
+    return 0;
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static const char *allowed[] = {"127.0.0.0/8"};
+static const struct config loopback_allowed = {.outbound_allow = {1, allowed}};
+static const struct config nothing_allowed;
+
+struct asked {
+    int n;
+    struct outbound_reply reply; /* of the last one */
+    char *body, *error;
+    int64_t at_ms;
+};
+
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+static void
+replied(void *ctx, const struct outbound_reply *reply)
+{
+    struct asked *a = ctx;
+
+    assert_int_equal(strlen(reply->body), reply->body_len);
+    pthread_mutex_lock(&mu);
+    free(a->body);
+    free(a->error);
+    a->reply = *reply;
+    a->body = xstrdup(reply->body);
+    a->error = xstrdup(reply->error);
+    a->at_ms = clock_mono_ms();
+    a->n++;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mu);
+}
+
+static void
+asked_fini(struct asked *a)
+{
+    free(a->body);
+    free(a->error);
+}
+
+#define AUTO_ASKED CLEANUP(asked_fini) struct asked
+
+static void
+wait_for_replies(const struct asked *a, int n)
+{
+    struct timespec until;
+    int status = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    pthread_mutex_lock(&mu);
+    while (a->n < n && status == 0)
+        status = pthread_cond_timedwait(&changed, &mu, &until);
+    pthread_mutex_unlock(&mu);
+    assert_int_equal(a->n, n);
+}
+
+static struct outbound *
+started(const struct config *config)
+{
+    struct outbound *o;
+    struct err err;
+
+    assert_true(outbound_start(config, &o, &err));
+    return o;
+}
+
+static void
+ask(struct outbound *o, const char *host, const char *path, int timeout_ms, struct asked *a)
+{
+    AUTO_BUF url = {0};
+
+    buf_printf(&url, "http://%s:%u%s", host, server.port, path);
+    assert_true(outbound_send(
+        o,
+        &(struct outbound_request){
+            .url = buf_cstr(&url), .body = "{}", .body_len = 2, .timeout_ms = timeout_ms},
+        replied, a));
+}
+
+/* One request with an outbound of its own. */
+static void
+ask_once(const struct config *config, const char *host, const char *path, int timeout_ms,
+         struct asked *a)
+{
+    struct outbound *o = started(config);
+
+    ask(o, host, path, timeout_ms, a);
+    wait_for_replies(a, 1);
+    outbound_stop(o);
+    assert_int_equal(a->n, 1);
+}
+
+static void
+until_waiting(int n)
+{
+    int64_t until = clock_mono_ms() + WAIT_MS;
+
+    while (atomic_load(&server.waiting) != n && clock_mono_ms() < until)
+        sched_yield();
+    assert_int_equal(atomic_load(&server.waiting), n);
+}
+
+/* --- tests ----------------------------------------------------------------------------------- */
+
+static void
+a_request_goes_out_as_it_was_given(void **state UNUSED)
+{
+    static const char *const headers[] = {"Content-Type: application/json", "X-MACP-Event: e"};
+    struct outbound *o = started(&loopback_allowed);
+    AUTO_ASKED a = {0};
+    char url[64];
+
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/echo", server.port);
+    assert_true(outbound_send(o,
+                              &(struct outbound_request){.url = url,
+                                                         .headers = headers,
+                                                         .n_headers = 2,
+                                                         .body = "{\"a\":1} and more",
+                                                         .body_len = 7,
+                                                         .timeout_ms = WAIT_MS},
+                              replied, &a));
+    wait_for_replies(&a, 1);
+    assert_int_equal(a.reply.status, 201);
+    assert_string_equal(a.error, "");
+    assert_ptr_equal(strstr(a.body, "POST /echo HTTP/1.1\r\n"), a.body);
+    assert_non_null(strstr(a.body, "\r\nContent-Type: application/json\r\n"));
+    assert_non_null(strstr(a.body, "\r\nX-MACP-Event: e\r\n"));
+    assert_non_null(strstr(a.body, "\r\nContent-Length: 7\r\n"));
+    assert_null(strcasestr(a.body, "\r\nExpect:"));
+    assert_null(strcasestr(a.body, "\r\nTransfer-Encoding:"));
+    assert_string_equal(strstr(a.body, "\r\n\r\n"), "\r\n\r\n{\"a\":1}");
+
+    assert_true(outbound_send(o, &(struct outbound_request){.url = url, .timeout_ms = WAIT_MS},
+                              replied, &a));
+    wait_for_replies(&a, 2);
+    assert_ptr_equal(strstr(a.body, "GET /echo HTTP/1.1\r\n"), a.body);
+    outbound_stop(o);
+}
+
+static void
+redirects_are_answers(void **state UNUSED)
+{
+    int before = atomic_load(&server.connections);
+    AUTO_ASKED a = {0};
+
+    ask_once(&loopback_allowed, "127.0.0.1", "/redirect", WAIT_MS, &a);
+    assert_int_equal(a.reply.status, 302);
+    assert_int_equal(atomic_load(&server.connections), before + 1);
+}
+
+static void
+the_wait_that_an_answer_asks_for_is_told(void **state UNUSED)
+{
+    AUTO_ASKED a = {0};
+
+    ask_once(&loopback_allowed, "127.0.0.1", "/busy", WAIT_MS, &a);
+    assert_int_equal(a.reply.status, 503);
+    assert_int_equal(a.reply.retry_after_s, 7);
+}
+
+static void
+one_that_hangs_times_out_and_delays_nobody(void **state UNUSED)
+{
+    struct outbound *o = started(&loopback_allowed);
+    AUTO_ASKED hanging = {0};
+    AUTO_ASKED other = {0};
+
+    ask(o, "127.0.0.1", "/hang", 2 * SOON_MS, &hanging);
+    ask(o, "127.0.0.1", "/echo", WAIT_MS, &other);
+    wait_for_replies(&other, 1);
+    wait_for_replies(&hanging, 1);
+    assert_true(other.at_ms < hanging.at_ms);
+    assert_int_equal(hanging.reply.status, 0);
+    assert_true(hanging.reply.timed_out);
+    assert_false(hanging.reply.refused);
+    assert_string_equal(hanging.error, "no answer in time");
+    assert_in_range(hanging.reply.took_ms, 2 * SOON_MS - 1, WAIT_MS);
+    outbound_stop(o);
+}
+
+static void
+an_answer_that_drips_is_cut_at_the_same_time(void **state UNUSED)
+{
+    AUTO_ASKED a = {0};
+
+    ask_once(&loopback_allowed, "127.0.0.1", "/drip", SOON_MS, &a);
+    assert_int_equal(a.reply.status, 0);
+    assert_true(a.reply.timed_out);
+    assert_int_equal(a.reply.body_len, 0);
+}
+
+static void
+of_a_huge_answer_the_beginning_is_kept(void **state UNUSED)
+{
+    AUTO_ASKED a = {0};
+
+    ask_once(&loopback_allowed, "127.0.0.1", "/huge", WAIT_MS, &a);
+    assert_int_equal(a.reply.status, 200);
+    assert_int_equal(a.reply.body_len, OUTBOUND_REPLY_MAX);
+}
+
+static void
+answers_that_are_none_are_failures(void **state UNUSED)
+{
+    static const struct {
+        const char *path, *error;
+    } cases[] = {
+        {"/headers", "its answer is too long"},
+        {"/no-http", "it does not speak HTTP"},
+        {"/cut", "the connection was closed within the answer"},
+        {"/nothing", "the connection was closed without an answer"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_ASKED a = {0};
+
+        ask_once(&loopback_allowed, "127.0.0.1", cases[i].path, WAIT_MS, &a);
+        assert_int_equal(a.reply.status, 0);
+        assert_string_equal(a.error, cases[i].error);
+        assert_false(a.reply.refused || a.reply.timed_out);
+    }
+}
+
+static void
+addresses_outside_the_rule_are_never_connected_to(void **state UNUSED)
+{
+    static const char *const hosts[] = {
+        "127.0.0.1",          "127.1",           "localhost",     "[::ffff:127.0.0.1]",
+        "me:secret@10.0.0.1", "169.254.169.254", "metadata",      "10.0.0.1",
+        "rebound.example",    "mapped.example",  "mixed.example",
+    };
+    int before = atomic_load(&server.connections);
+
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        AUTO_ASKED a = {0};
+
+        ask_once(&nothing_allowed, hosts[i], "/echo?token=secret", WAIT_MS, &a);
+        if (!a.reply.refused || a.reply.status != 0 || strstr(a.error, "secret"))
+            fail_msg("%s: %d %s", hosts[i], a.reply.status, a.error);
+    }
+    assert_int_equal(atomic_load(&server.connections), before);
+}
+
+static void
+other_schemes_are_refused(void **state UNUSED)
+{
+    static const char *const urls[] = {"ftp://127.0.0.1/", "file:///etc/passwd",
+                                       "gopher://x.example", "127.0.0.1", ""};
+    struct outbound *o = started(&loopback_allowed);
+
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        AUTO_ASKED a = {0};
+
+        assert_true(outbound_send(
+            o, &(struct outbound_request){.url = urls[i], .timeout_ms = WAIT_MS}, replied, &a));
+        wait_for_replies(&a, 1);
+        assert_true(a.reply.refused);
+    }
+    outbound_stop(o);
+}
+
+static void
+names_are_reached_where_the_list_lets_them(void **state UNUSED)
+{
+    static const char *second[] = {"127.0.0.2/32"}, *by_name[] = {"listed.example"};
+    AUTO_ASKED a = {0};
+    AUTO_ASKED b = {0};
+
+    ask_once(&(struct config){.outbound_allow = {1, second}}, "mixed.example", "/echo", WAIT_MS,
+             &a);
+    assert_int_equal(a.reply.status, 201);
+    ask_once(&(struct config){.outbound_allow = {1, by_name}}, "listed.example.", "/echo", WAIT_MS,
+             &b);
+    assert_int_equal(b.reply.status, 201);
+}
+
+static void
+what_the_operator_may_reach_is_not_left_open_for_others(void **state UNUSED)
+{
+    struct outbound *o = started(&nothing_allowed);
+    AUTO_ASKED a = {0};
+    char url[64];
+
+    snprintf(url, sizeof url, "http://rebound.example:%u/echo", server.port);
+    assert_true(outbound_send(
+        o, &(struct outbound_request){.url = url, .timeout_ms = WAIT_MS, .trusted = true}, replied,
+        &a));
+    wait_for_replies(&a, 1);
+    assert_int_equal(a.reply.status, 201);
+    ask(o, "rebound.example", "/echo", WAIT_MS, &a);
+    wait_for_replies(&a, 2);
+    assert_true(a.reply.refused);
+    outbound_stop(o);
+}
+
+static void
+a_resolver_that_hangs_delays_nobody(void **state UNUSED)
+{
+    struct outbound *o = started(&loopback_allowed);
+    AUTO_ASKED hanging = {0};
+    AUTO_ASKED other = {0};
+
+    pthread_mutex_lock(&stuck);
+    ask(o, "stuck.example", "/echo", SOON_MS, &hanging);
+    wait_for_replies(&hanging, 1);
+    assert_true(hanging.reply.timed_out);
+    ask(o, "rebound.example", "/echo", WAIT_MS, &other);
+    wait_for_replies(&other, 1);
+    assert_int_equal(other.reply.status, 201);
+    outbound_stop(o);
+    pthread_mutex_unlock(&stuck);
+}
+
+static void
+a_closed_port_is_a_failure_that_may_pass(void **state UNUSED)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct outbound *o = started(&loopback_allowed);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof at;
+    AUTO_ASKED a = {0};
+    char url[64];
+
+    /* Bound and not listening: nobody else gets the port meanwhile. */
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+    assert_true(outbound_send(o, &(struct outbound_request){.url = url, .timeout_ms = WAIT_MS},
+                              replied, &a));
+    wait_for_replies(&a, 1);
+    assert_int_equal(a.reply.status, 0);
+    assert_false(a.reply.refused);
+    assert_string_equal(a.error, "its host cannot be connected to");
+    outbound_stop(o);
+    close(fd);
+}
+
+static void
+stopping_answers_what_is_under_way(void **state UNUSED)
+{
+    struct outbound *o = started(&loopback_allowed);
+    AUTO_ASKED a = {0};
+
+    ask(o, "127.0.0.1", "/hang", WAIT_MS, &a);
+    until_waiting(1);
+    outbound_stop(o);
+    assert_int_equal(a.n, 1);
+    assert_int_equal(a.reply.status, 0);
+    assert_string_equal(a.error, "the program is stopping");
+    until_waiting(0);
+}
+
+/* A reply function that blocks, which none may: it keeps the thread from taking requests. */
+static void
+replied_late(void *ctx, const struct outbound_reply *reply UNUSED)
+{
+    int *turn = ctx;
+
+    pthread_mutex_lock(&mu);
+    *turn = 1;
+    pthread_cond_broadcast(&changed);
+    while (*turn != 2)
+        pthread_cond_wait(&changed, &mu);
+    pthread_mutex_unlock(&mu);
+}
+
+static void
+beyond_its_bound_it_takes_no_more(void **state UNUSED)
+{
+    const struct outbound_request request = {.url = "ftp://x.example/", .timeout_ms = WAIT_MS};
+    struct outbound *o = started(&loopback_allowed);
+    AUTO_ASKED a = {0};
+    int turn = 0;
+
+    assert_true(outbound_send(o, &request, replied_late, &turn));
+    pthread_mutex_lock(&mu);
+    while (turn != 1)
+        pthread_cond_wait(&changed, &mu);
+    pthread_mutex_unlock(&mu);
+    for (int i = 0; i < OUTBOUND_MAX; i++)
+        assert_true(outbound_send(o, &request, replied, &a));
+    assert_false(outbound_send(o, &request, replied, &a));
+    pthread_mutex_lock(&mu);
+    turn = 2;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mu);
+    wait_for_replies(&a, OUTBOUND_MAX);
+    assert_true(outbound_send(o, &request, replied, &a));
+    outbound_stop(o);
+    assert_int_equal(a.n, OUTBOUND_MAX + 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_goes_out_as_it_was_given),
+        cmocka_unit_test(redirects_are_answers),
+        cmocka_unit_test(the_wait_that_an_answer_asks_for_is_told),
+        cmocka_unit_test(one_that_hangs_times_out_and_delays_nobody),
+        cmocka_unit_test(an_answer_that_drips_is_cut_at_the_same_time),
+        cmocka_unit_test(of_a_huge_answer_the_beginning_is_kept),
+        cmocka_unit_test(answers_that_are_none_are_failures),
+        cmocka_unit_test(addresses_outside_the_rule_are_never_connected_to),
+        cmocka_unit_test(other_schemes_are_refused),
+        cmocka_unit_test(names_are_reached_where_the_list_lets_them),
+        cmocka_unit_test(what_the_operator_may_reach_is_not_left_open_for_others),
+        cmocka_unit_test(a_resolver_that_hangs_delays_nobody),
+        cmocka_unit_test(a_closed_port_is_a_failure_that_may_pass),
+        cmocka_unit_test(stopping_answers_what_is_under_way),
+        cmocka_unit_test(beyond_its_bound_it_takes_no_more),
+    };
+
+    /* A proxy of the environment that would break every request. */
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
