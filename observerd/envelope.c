@@ -1,12 +1,9 @@
 #include "observerd/envelope.h"
 
-#include <openssl/sha.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "shared/key.h"
 #include "shared/wire.h"
-
-enum { KEY_TEXT_MAX = 512 /* longer ids do not fit an index entry */ };
 
 /* Envelope: 1 version, 2 mode, 3 type, 4 id, 5 session, 6 sender, 7 timestamp, 8 payload. */
 enum { FIELD_TEXTS = 6, FIELD_TIMESTAMP = 7, FIELD_PAYLOAD = 8 };
@@ -52,31 +49,17 @@ envelope_read(const void *bytes, size_t n, struct arena *a, struct envelope *out
     return whole;
 }
 
-static const char *
-hash_text(struct arena *a, const void *bytes, size_t n)
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    size_t room = sizeof "sha256:" + 2 * sizeof digest;
-    char *text = arena_alloc(a, room);
-    size_t at = sizeof "sha256:" - 1;
-
-    memcpy(text, "sha256:", at);
-    SHA256(bytes, n, digest);
-    for (size_t i = 0; i < sizeof digest; i++, at += 2)
-        snprintf(text + at, room - at, "%02x", digest[i]);
-    return text;
-}
-
 const char *
 envelope_key(struct arena *a, const char *text)
 {
     size_t n = text ? strlen(text) : 0;
 
-    return n <= KEY_TEXT_MAX ? text : hash_text(a, text, n);
+    return n <= KEY_TEXT_MAX ? text : key_hash(text, n, arena_alloc(a, KEY_HASH_LEN));
 }
 
 const char *
 envelope_identity(struct arena *a, const struct envelope *e, const void *bytes, size_t n)
 {
-    return e->message_id[0] ? envelope_key(a, e->message_id) : hash_text(a, bytes, n);
+    return e->message_id[0] ? envelope_key(a, e->message_id)
+                            : key_hash(bytes, n, arena_alloc(a, KEY_HASH_LEN));
 }

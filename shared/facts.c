@@ -1,11 +1,11 @@
 #include "shared/facts.h"
 
 #include <math.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "shared/json.h"
+#include "shared/key.h"
 #include "shared/metrics.h"
 #include "shared/projection_state.h"
 #include "shared/uuid.h"
@@ -20,21 +20,6 @@ struct fact_source {
 };
 
 /* --- values ------------------------------------------------------------------------------ */
-
-const char *
-facts_key(const char *s, size_t n, char out[FACTS_KEY_LEN], size_t *out_n)
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-
-    *out_n = n;
-    if (n <= FACTS_KEY_MAX)
-        return s;
-    SHA256((const unsigned char *)s, n, digest);
-    *out_n = (size_t)snprintf(out, FACTS_KEY_LEN, "sha256:");
-    for (size_t i = 0; i < sizeof digest; i++)
-        *out_n += (size_t)snprintf(out + *out_n, 3, "%02x", digest[i]);
-    return out;
-}
 
 static void
 put_number(struct fact_value *out, double n)
@@ -56,9 +41,9 @@ put_text(struct fact_value *out, const char *p, size_t n)
 static void
 put_key(struct arena *arena, struct fact_value *out, const char *p, size_t n)
 {
-    char hash[FACTS_KEY_LEN];
+    char hash[KEY_HASH_LEN];
     size_t key_n;
-    const char *key = facts_key(p, n, hash, &key_n);
+    const char *key = key_text(p, n, hash, &key_n);
 
     put_text(out, key == hash ? arena_strndup(arena, hash, key_n) : p, key_n);
 }
@@ -475,10 +460,10 @@ find_stored(struct facts *f, const struct projection *p, const char *id)
 
     for (uint32_t i = 0; !who && i < p->n_participants; i++) {
         const struct name *name = p->participants[i].id;
-        char hash[FACTS_KEY_LEN];
+        char hash[KEY_HASH_LEN];
         size_t n;
 
-        if (name->len > FACTS_KEY_MAX && strcmp(facts_key(name->p, name->len, hash, &n), id) == 0)
+        if (name->len > KEY_TEXT_MAX && strcmp(key_text(name->p, name->len, hash, &n), id) == 0)
             who = &f->participants[i];
     }
     return who;

@@ -28,11 +28,7 @@
 
 #define FACTS_NUMBER_MAX 1e15
 
-enum {
-    FACTS_MAX_COLUMNS = 12,
-    FACTS_KEY_MAX = 512,                  /* longer ids do not fit an index entry */
-    FACTS_KEY_LEN = sizeof "sha256:" + 64 /* room for what replaces them */
-};
+enum { FACTS_MAX_COLUMNS = 12 };
 
 enum fact_table {
     FACT_DECISION,
@@ -126,9 +122,5 @@ struct fact_participant_row {
 };
 void facts_load_participant(struct facts *f, const struct projection *p,
                             const struct fact_participant_row *row);
-
-/* The text as it is stored where it is part of an index: too long ones become their hash, in out.
- */
-const char *facts_key(const char *s, size_t n, char out[FACTS_KEY_LEN], size_t *out_n);
 
 #endif

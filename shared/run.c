@@ -49,11 +49,3 @@ run_transition_allowed(enum run_status from, enum run_status to)
 {
     return targets[from] & TO(to);
 }
-
-enum run_status
-run_next_towards(enum run_status from, enum run_status to)
-{
-    if (from < RUN_RUNNING && to != RUN_FAILED && to != RUN_CANCELLED)
-        return from + 1;
-    return to;
-}

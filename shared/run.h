@@ -36,8 +36,6 @@ const char *run_status_name(enum run_status s);
 bool run_status_parse(const char *name, enum run_status *out) MUST_CHECK;
 bool run_status_is_terminal(enum run_status s);
 bool run_transition_allowed(enum run_status from, enum run_status to);
-/* The next status on the shortest legal way to the target; target itself when it is one step. */
-enum run_status run_next_towards(enum run_status from, enum run_status to);
 
 /* Why a run failed, precisely (runs.failure_reason); error_code is RUN_FAILED for clients. */
 #define RUN_ERROR_CODE             "RUN_FAILED"

@@ -11,6 +11,7 @@
 #include "shared/clock.h"
 #include "shared/facts.h"
 #include "shared/json.h"
+#include "shared/key.h"
 #include "shared/projection.h"
 #include "tests/support/expect.h"
 #include "tests/support/vectors.h"
@@ -234,11 +235,11 @@ static void
 same_text(const json_t *sent, const char *member, const char *stored, int ordinal)
 {
     const char *wanted = json_string_value(json_object_get(sent, member));
-    char key[FACTS_KEY_LEN];
+    char key[KEY_HASH_LEN];
     size_t n;
 
     if (wanted)
-        wanted = facts_key(wanted, strlen(wanted), key, &n);
+        wanted = key_text(wanted, strlen(wanted), key, &n);
     if (!wanted || strcmp(wanted, stored) != 0)
         fail_msg("envelope %d: %s is '%s' at the runtime, '%s' here", ordinal, member,
                  wanted ? wanted : "(none)", stored);

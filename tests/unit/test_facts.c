@@ -13,6 +13,7 @@
 #include "observerd/column.h"
 #include "shared/facts.h"
 #include "shared/json.h"
+#include "shared/key.h"
 #include "shared/uuid.h"
 
 #define RUN      "6f9f4f3c-8d0f-4f0e-9d7c-2f3f1f0b9a55"
@@ -215,25 +216,6 @@ signal_without_an_id_is_known_by_that_of_its_event(void **state)
     assert_string_equal(buf_cstr(&row), wanted);
 }
 
-static void
-long_ids_become_their_hash_and_stay_different(void **state)
-{
-    char a[2001], hash_a[FACTS_KEY_LEN], hash_b[FACTS_KEY_LEN];
-    size_t n;
-
-    (void)state;
-    memset(a, 'a', sizeof a - 1);
-    a[2000] = '\0';
-    assert_ptr_equal(facts_key(a, FACTS_KEY_MAX, hash_a, &n), a);
-    assert_int_equal(n, FACTS_KEY_MAX);
-    assert_ptr_equal(facts_key(a, 2000, hash_a, &n), hash_a);
-    assert_int_equal(n, FACTS_KEY_LEN - 1);
-    assert_int_equal(strlen(hash_a), n);
-    assert_memory_equal(hash_a, "sha256:", 7);
-    assert_ptr_equal(facts_key(a, 1999, hash_b, &n), hash_b);
-    assert_string_not_equal(hash_a, hash_b);
-}
-
 /* --- participants ---------------------------------------------------------------------------- */
 
 static void
@@ -320,7 +302,7 @@ static void
 loaded_participants_go_on_counting_and_are_not_written_again(void **state)
 {
     struct fixture *f = *state;
-    char endless[600], hash[FACTS_KEY_LEN];
+    char endless[600], hash[KEY_HASH_LEN];
     AUTO_BUF row = {0}, wanted = {0};
     size_t n;
 
@@ -330,7 +312,7 @@ loaded_participants_go_on_counting_and_are_not_written_again(void **state)
     announce(f, endless, EVENT_SOURCE_RUNTIME);
     facts_fini(&f->facts); /* as when the projection was loaded */
     facts_load_participant(&f->facts, f->p,
-                           &(struct fact_participant_row){.id = facts_key(endless, 599, hash, &n),
+                           &(struct fact_participant_row){.id = key_text(endless, 599, hash, &n),
                                                           .status = "idle",
                                                           .messages = 7,
                                                           .first_seen_ms = START_MS + 1});
@@ -375,7 +357,6 @@ main(void)
         TEST(event_gives_the_row_of_its_type),
         TEST(first_commitment_stands_and_takes_its_voters_confidence),
         TEST(signal_without_an_id_is_known_by_that_of_its_event),
-        TEST(long_ids_become_their_hash_and_stay_different),
         TEST(participants_are_taken_when_they_changed_only),
         TEST(nobody_speaks_under_a_reserved_or_an_empty_name),
         TEST(participants_beyond_the_bound_are_not_counted),

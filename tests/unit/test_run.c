@@ -66,48 +66,6 @@ transitions_are_exactly_these(void **state UNUSED)
                 fail_msg("%s -> %s", run_status_name(from), run_status_name(to));
 }
 
-/* From wherever a run is, legal steps lead to every later status. */
-static void
-each_step_towards_a_target_is_legal(void **state UNUSED)
-{
-    for (enum run_status from = RUN_QUEUED; from <= RUN_SUSPENDED; from++)
-        for (enum run_status to = from + 1; to < RUN_STATUS__COUNT; to++) {
-            enum run_status at = from;
-            int steps = 0;
-
-            while (at != to && steps++ < RUN_STATUS__COUNT) {
-                enum run_status next = run_next_towards(at, to);
-
-                if (!run_transition_allowed(at, next))
-                    fail_msg("%s -> %s on the way to %s", run_status_name(at),
-                             run_status_name(next), run_status_name(to));
-                at = next;
-            }
-            assert_int_equal(at, to);
-        }
-}
-
-static void
-the_way_is_the_shortest(void **state UNUSED)
-{
-    static const struct {
-        enum run_status from, to, next;
-    } cases[] = {
-        {RUN_QUEUED, RUN_RUNNING, RUN_STARTING},
-        {RUN_STARTING, RUN_COMPLETED, RUN_BINDING_SESSION},
-        {RUN_BINDING_SESSION, RUN_SUSPENDED, RUN_RUNNING},
-        {RUN_QUEUED, RUN_FAILED, RUN_FAILED},
-        {RUN_BINDING_SESSION, RUN_CANCELLED, RUN_CANCELLED},
-        {RUN_RUNNING, RUN_SUSPENDED, RUN_SUSPENDED},
-        {RUN_SUSPENDED, RUN_RUNNING, RUN_RUNNING},
-        {RUN_SUSPENDED, RUN_COMPLETED, RUN_COMPLETED},
-        {RUN_RUNNING, RUN_COMPLETED, RUN_COMPLETED},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_int_equal(run_next_towards(cases[i].from, cases[i].to), cases[i].next);
-}
-
 int
 main(void)
 {
@@ -116,8 +74,6 @@ main(void)
         cmocka_unit_test(other_names_are_refused),
         cmocka_unit_test(three_statuses_are_terminal),
         cmocka_unit_test(transitions_are_exactly_these),
-        cmocka_unit_test(each_step_towards_a_target_is_legal),
-        cmocka_unit_test(the_way_is_the_shortest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
