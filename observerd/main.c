@@ -22,6 +22,7 @@
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
 #include "observerd/shard.h"
+#include "observerd/tls.h"
 #include "observerd/watch.h"
 #include "shared/clock.h"
 #include "shared/log.h"
@@ -406,8 +407,11 @@ check_files(const struct config *cfg, struct config_report *report)
 {
     struct redactor *redactor = NULL;
     struct price_list *prices;
+    AUTO_TLS tls = {0};
     struct err err;
 
+    if (!tls_load(&tls, cfg, &err))
+        config_problem_add(report, CONFIG_ERROR, "RUNTIME_TLS", "%s", err.msg);
     if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &redactor, &err))
         config_problem_add(report, CONFIG_ERROR, "MACP_REDACT_PATTERNS", "%s", err.msg);
     redact_free(redactor);

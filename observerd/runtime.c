@@ -3,9 +3,9 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,8 +14,10 @@
 #include <string.h>
 
 #include "macp/v1/core.pb-c.h"
+#include "observerd/runtime_channel.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
+#include "shared/log.h"
 #include "shared/macros.h"
 
 #define SERVICE "/macp.v1.MACPRuntimeService/"
@@ -55,12 +57,6 @@ static const char *const code_names[] = {
     [RT_UNAUTHENTICATED] = "UNAUTHENTICATED",
 };
 
-/* One connection of the stream pool. */
-struct rt_channel {
-    grpc_channel *channel;
-    int live; /* streams on it */
-};
-
 /* A completion's tag: the only thing gRPC hands back. */
 struct rt_op {
     void (*done)(struct rt_op *op, bool ok);
@@ -70,15 +66,10 @@ struct rt_op {
 
 struct rt_queue {
     grpc_completion_queue *cq;
-    grpc_channel_credentials *credentials;
-    grpc_channel *unary;
-    struct rt_channel **pool; /* grows: streams that were cancelled count until they are gone */
-    size_t n_pool;
-    char *target;
+    struct rt_channels channels;
     char *authorization; /* "Bearer ...", NULL: none */
-    char *server_name;
-    char *agent_id; /* x-macp-agent-id of old runtimes, NULL: none */
-    int request_timeout_ms, streams_per_channel, max_message, keepalive_ms;
+    char *agent_id;      /* x-macp-agent-id of old runtimes, NULL: none */
+    int request_timeout_ms;
     grpc_channel *lame; /* for the doorbell */
     grpc_call *bell;
     struct rt_op bell_op;
@@ -123,113 +114,7 @@ rt_code_name(enum rt_code code)
     return (size_t)code < ARRAY_LEN(code_names) ? code_names[code] : "UNKNOWN";
 }
 
-/* --- channels ---------------------------------------------------------------------------- */
-
-static grpc_arg
-int_arg(const char *key, int v)
-{
-    return (grpc_arg){GRPC_ARG_INTEGER, (char *)key, {.integer = v}};
-}
-
-static grpc_channel *
-channel_new(const struct rt_queue *q)
-{
-    grpc_arg args[] = {
-        int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1), /* a connection of its own */
-        int_arg(GRPC_ARG_ENABLE_RETRIES, 0),            /* only we know the ordinal */
-        int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0), /* or a parked stream buffers without bound */
-        int_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65535),
-        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, q->max_message),
-        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, q->keepalive_ms),
-        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
-        int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-        int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 250),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 250),
-        int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000),
-        int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0), /* it would be obeyed for 127.0.0.1, too */
-        {GRPC_ARG_STRING, (char *)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, {.string = q->server_name}},
-    };
-    size_t n = ARRAY_LEN(args) - (q->server_name ? 0 : 1);
-    grpc_channel_args all = {n, args};
-
-    return grpc_channel_create(q->target, q->credentials, &all);
-}
-
-/* The connection with room that has most streams, so that others empty; a new one if none. */
-static struct rt_channel *
-pool_take(struct rt_queue *q)
-{
-    struct rt_channel *best = NULL, *empty = NULL;
-
-    for (size_t i = 0; i < q->n_pool; i++) {
-        struct rt_channel *c = q->pool[i];
-
-        if (!c->channel)
-            empty = c;
-        else if (c->live < q->streams_per_channel && (!best || c->live > best->live))
-            best = c;
-    }
-    if (!best && !empty) {
-        q->pool = xrealloc(q->pool, (q->n_pool + 1) * sizeof(struct rt_channel *));
-        empty = q->pool[q->n_pool++] = xcalloc(1, sizeof *empty);
-    }
-    if (!best) {
-        empty->channel = channel_new(q);
-        best = empty;
-    }
-    best->live++;
-    return best;
-}
-
-static void
-pool_give(struct rt_channel *c)
-{
-    if (--c->live == 0) { /* an idle connection costs the runtime, too */
-        grpc_channel_destroy(c->channel);
-        c->channel = NULL;
-    }
-}
-
-static bool
-read_file(const char *path, struct buf *out, struct err *err)
-{
-    FILE *f = fopen(path, "re");
-    size_t n;
-
-    if (!f)
-        return err_set(err, ERR_CONFIG, "cannot read %s", path);
-    do {
-        n = fread(buf_reserve(out, 4096), 1, 4096, f);
-        out->len += n;
-    } while (n > 0 && out->len < 1 << 20);
-    out->p[out->len] = '\0';
-    fclose(f);
-    return true;
-}
-
-static bool
-make_credentials(struct rt_queue *q, const struct config *cfg, struct err *err)
-{
-    AUTO_BUF ca = {0}, cert = {0}, key = {0};
-    grpc_ssl_pem_key_cert_pair pair;
-    bool has_pair = cfg->runtime_tls_cert_file[0];
-
-    if (!cfg->runtime_tls) {
-        q->credentials = grpc_insecure_credentials_create();
-        return true;
-    }
-    if (cfg->runtime_tls_ca_file[0] && !read_file(cfg->runtime_tls_ca_file, &ca, err))
-        return false;
-    if (has_pair && (!read_file(cfg->runtime_tls_cert_file, &cert, err) ||
-                     !read_file(cfg->runtime_tls_key_file, &key, err)))
-        return false;
-    pair = (grpc_ssl_pem_key_cert_pair){buf_cstr(&key), buf_cstr(&cert)};
-    q->credentials = grpc_ssl_credentials_create(ca.len ? buf_cstr(&ca) : NULL,
-                                                 has_pair ? &pair : NULL, NULL, NULL);
-    return q->credentials || err_set(err, ERR_CONFIG, "unusable TLS files for the runtime");
-}
+/* --- the queue --------------------------------------------------------------------------- */
 
 static bool
 make_authorization(struct rt_queue *q, const struct config *cfg, struct err *err)
@@ -253,8 +138,6 @@ make_authorization(struct rt_queue *q, const struct config *cfg, struct err *err
     return true;
 }
 
-/* --- the queue --------------------------------------------------------------------------- */
-
 static void
 bell_done(struct rt_op *op, bool ok)
 {
@@ -264,30 +147,31 @@ bell_done(struct rt_op *op, bool ok)
     atomic_store(&q->rung, false);
 }
 
+/* gRPC's own lines say more than an operator needs: what matters is in the status of a call. */
+static void
+log_of_grpc(gpr_log_func_args *line)
+{
+    log_debug("gRPC: %s", line->message);
+}
+
 bool
 rt_queue_new(const struct config *cfg, struct rt_queue **out, struct err *err)
 {
     struct rt_queue *q = xcalloc(1, sizeof *q);
 
+    gpr_set_log_function(log_of_grpc);
     grpc_init();
     q->cq = grpc_completion_queue_create_for_next(NULL);
-    q->target = xstrdup(cfg->runtime_address);
     q->request_timeout_ms = (int)cfg->runtime_request_timeout_ms;
-    q->streams_per_channel = (int)cfg->observerd_streams_per_channel;
-    q->max_message = (int)cfg->runtime_grpc_max_message_bytes;
-    q->keepalive_ms = (int)cfg->runtime_keepalive_ms;
-    if (cfg->runtime_tls && cfg->runtime_tls_server_name[0])
-        q->server_name = xstrdup(cfg->runtime_tls_server_name);
     q->bell_op = (struct rt_op){.done = bell_done, .owner = q};
     q->lame = grpc_lame_client_channel_create("doorbell", GRPC_STATUS_UNAVAILABLE, "doorbell");
     q->bell = grpc_channel_create_call(q->lame, NULL, GRPC_PROPAGATE_DEFAULTS, q->cq,
                                        grpc_slice_from_static_string("/doorbell"), NULL,
                                        gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-    if (!make_credentials(q, cfg, err) || !make_authorization(q, cfg, err)) {
+    if (!rt_channels_init(&q->channels, cfg, err) || !make_authorization(q, cfg, err)) {
         rt_queue_free(q);
         return false;
     }
-    q->unary = channel_new(q);
     *out = q;
     return true;
 }
@@ -299,24 +183,13 @@ rt_queue_free(struct rt_queue *q)
         return;
     grpc_call_unref(q->bell);
     grpc_channel_destroy(q->lame);
-    if (q->unary)
-        grpc_channel_destroy(q->unary);
-    for (size_t i = 0; i < q->n_pool; i++) {
-        if (q->pool[i]->channel)
-            grpc_channel_destroy(q->pool[i]->channel);
-        free(q->pool[i]);
-    }
-    if (q->credentials)
-        grpc_channel_credentials_release(q->credentials);
+    rt_channels_fini(&q->channels);
     grpc_completion_queue_shutdown(q->cq);
     while (grpc_completion_queue_next(q->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
            GRPC_QUEUE_SHUTDOWN)
         ;
     grpc_completion_queue_destroy(q->cq);
-    free(q->pool);
-    free(q->target);
     free(q->authorization);
-    free(q->server_name);
     free(q->agent_id);
     free(q);
     grpc_shutdown();
@@ -536,7 +409,7 @@ rt_call_start(struct rt_queue *q, enum rt_unary method, const ProtobufCMessage *
     if (c->next)
         c->next->prev = c;
     q->calls = c;
-    wire_open(&c->wire, q, q->unary, unary_methods[method].path,
+    wire_open(&c->wire, q, q->channels.unary, unary_methods[method].path,
               deadline_at(clock_mono_ms() + q->request_timeout_ms));
     c->wire.out = pack(request);
     n_md = credential(q, &md);
@@ -589,7 +462,7 @@ stream_settle(struct rt_stream *s)
         s->ops.closed(s->ctx, &status);
     wire_close(&s->wire);
     if (s->channel)
-        pool_give(s->channel);
+        rt_channel_give(s->channel);
     free(s);
 }
 
@@ -669,7 +542,7 @@ stream_open(struct rt_queue *q, struct rt_channel *channel, const char *path,
     if (s->next)
         s->next->prev = s;
     q->streams = s;
-    wire_open(&s->wire, q, channel ? channel->channel : q->unary, path,
+    wire_open(&s->wire, q, channel ? channel->channel : q->channels.unary, path,
               gpr_inf_future(GPR_CLOCK_REALTIME));
     s->wire.out = pack(request);
     n_md = credential(q, &md);
@@ -698,7 +571,7 @@ rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
                      const struct rt_stream_ops *ops, void *ctx)
 {
     Macp__V1__StreamSessionRequest frame = MACP__V1__STREAM_SESSION_REQUEST__INIT;
-    struct rt_channel *channel = pool_take(q);
+    struct rt_channel *channel = rt_channel_take(&q->channels);
 
     frame.subscribe_session_id = (char *)session_id;
     frame.after_sequence = (uint64_t)after;

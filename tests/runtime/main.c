@@ -17,6 +17,7 @@
 #include "shared/macros.h"
 #include "tests/runtime/command.h"
 #include "tests/runtime/control.h"
+#include "tests/runtime/file.h"
 #include "tests/runtime/job.h"
 #include "tests/runtime/player.h"
 #include "tests/runtime/script.h"
@@ -33,6 +34,9 @@ struct options {
     const char *tokens;
     const char *play;
     const char *ctl;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *client_ca;
     char **settings; /* name=value, as given */
     size_t n_settings;
     int max_streams;
@@ -64,6 +68,9 @@ static const struct opt table[] = {
     {"tokens",      OPT_TEXT, AT(tokens),      "FILE|JSON",  "static tokens instead of the built-in ones"},
     {"dev",         OPT_FLAG, AT(dev),         "",           "no tokens: any token is the sender's name"},
     {"agent-id",    OPT_FLAG, AT(agent_id),    "",           "accept x-macp-agent-id as identification"},
+    {"tls-cert",    OPT_TEXT, AT(tls_cert),    "PATH",       "serve TLS with this certificate; needs --tls-key"},
+    {"tls-key",     OPT_TEXT, AT(tls_key),     "PATH",       "its key"},
+    {"client-ca",   OPT_TEXT, AT(client_ca),   "PATH",       "clients must show a certificate that this one signed"},
     {"max-streams", OPT_INT,  AT(max_streams), "N",          "streams per connection (128)"},
     {"set",         OPT_LIST, AT(settings),    "NAME=VALUE", "change a setting; may be repeated"},
     {"play",        OPT_TEXT, AT(play),        "SCRIPT",     "play a script, or \"all\" in turn"},
@@ -143,6 +150,10 @@ parse_options(int argc, char **argv, struct options *o)
         if (c != 'x' || !store_option(o, &table[index], optarg))
             return false;
     }
+    if (!o->tls_cert != !o->tls_key || (o->client_ca && !o->tls_cert)) {
+        fputs("scripted-runtime: --tls-cert and --tls-key go together\n", stderr);
+        return false;
+    }
     return true;
 }
 
@@ -150,23 +161,12 @@ static bool
 load_tokens(struct world *w, const char *given, struct err *err)
 {
     AUTO_BUF text = {0};
-    FILE *f;
-    size_t n;
 
     if (!given)
         return identity_set_load(&w->identities, identity_default_json, err);
     if (*given == '[' || *given == '{')
         return identity_set_load(&w->identities, given, err);
-    f = fopen(given, "re");
-    if (!f)
-        return err_set(err, ERR_CONFIG, "cannot read %s: %s", given, strerror(errno));
-    do {
-        n = fread(buf_reserve(&text, 4096), 1, 4095, f);
-        text.len += n;
-    } while (n > 0);
-    fclose(f);
-    text.p[text.len] = '\0';
-    return identity_set_load(&w->identities, text.p, err);
+    return file_read(given, &text, err) && identity_set_load(&w->identities, text.p, err);
 }
 
 static bool
@@ -263,8 +263,13 @@ serve(struct world *w, const struct options *o, const sigset_t *signals, struct 
     bool ok = true;
 
     buf_printf(&address, "127.0.0.1:%s", o->port);
-    server = server_start(
-        w, &(struct server_options){.address = address.p, .max_streams = o->max_streams}, err);
+    server = server_start(w,
+                          &(struct server_options){.address = address.p,
+                                                   .max_streams = o->max_streams,
+                                                   .tls_cert = o->tls_cert,
+                                                   .tls_key = o->tls_key,
+                                                   .client_ca = o->client_ca},
+                          err);
     if (!server)
         return false;
     if (pthread_create(&queue, NULL, queue_main, server) != 0 ||

@@ -14,6 +14,7 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "tests/runtime/file.h"
 #include "tests/runtime/rpc.h"
 #include "tests/runtime/subscribe.h"
 #include "tests/runtime/world.h"
@@ -370,6 +371,25 @@ on_event(struct call_op *op, bool ok)
 
 /* ---- the server ---- */
 
+static grpc_server_credentials *
+make_credentials(const struct server_options *o, struct err *err)
+{
+    AUTO_BUF cert = {0}, key = {0}, ca = {0};
+    grpc_ssl_pem_key_cert_pair pair;
+
+    if (!o->tls_cert)
+        return grpc_insecure_server_credentials_create();
+    if (!file_read(o->tls_cert, &cert, err) || !file_read(o->tls_key, &key, err) ||
+        (o->client_ca && !file_read(o->client_ca, &ca, err)))
+        return NULL;
+    pair = (grpc_ssl_pem_key_cert_pair){key.p, cert.p};
+    return grpc_ssl_server_credentials_create_ex(
+        ca.p, &pair, 1,
+        ca.p ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+             : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+        NULL);
+}
+
 struct server *
 server_start(struct world *w, const struct server_options *o, struct err *err)
 {
@@ -386,9 +406,12 @@ server_start(struct world *w, const struct server_options *o, struct err *err)
          {.integer = (1 << 20) + (64 << 10)}},
     };
     grpc_channel_args list = {ARRAY_LEN(args), args};
-    struct server *s = xcalloc(1, sizeof(*s));
-    grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
+    grpc_server_credentials *creds = make_credentials(o, err);
+    struct server *s;
 
+    if (!creds)
+        return NULL;
+    s = xcalloc(1, sizeof(*s));
     s->world = w;
     s->grpc = grpc_server_create(&list, NULL);
     s->cq = grpc_completion_queue_create_for_next(NULL);

@@ -87,6 +87,8 @@ struct call {
 struct server_options {
     const char *address; /* host:port */
     int max_streams;     /* per connection */
+    /* Files, PEM. NULL: plaintext. client_ca: clients must show a certificate that it signed. */
+    const char *tls_cert, *tls_key, *client_ca;
 };
 
 struct server *server_start(struct world *w, const struct server_options *o,
