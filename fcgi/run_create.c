@@ -17,6 +17,7 @@
 #include "fcgi/validate.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/meter.h"
 #include "shared/run.h"
 
 enum { CREATE_TRIES = 3 }; /* the row in the way may vanish while we look */
@@ -182,6 +183,7 @@ run_launch(struct request *rq, json_t *document, const char *cloned_from, struct
             return false;
         if (db_rows(created) == 1) {
             notify_send(rq->app->notify, CHANNEL_RUN, "");
+            meter_add(METER_TRANSITIONS, 1, run_status_name(RUN_QUEUED));
             reply_created(rq, created);
             return true;
         }

@@ -13,6 +13,7 @@
 #include "observerd/shard.h"
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 enum {
     INBOX_MAX = 1 << 15,
@@ -98,6 +99,7 @@ drop(struct ambient *a, struct ambient_mail *m)
     struct log_ctx ctx = {.session_id = m->session_id};
     bool first;
 
+    meter_add(METER_SIGNALS_DROPPED, 1);
     pthread_mutex_lock(&a->mu);
     first = a->dropped++ == 0;
     if (first)
@@ -262,8 +264,10 @@ store_gap(struct ambient *a, int64_t from_ms, int64_t to_ms, const char *detail)
     db_arg_int(&args, from_ms);
     db_arg_int(&args, to_ms);
     db_arg_text(&args, detail);
-    if (db_run(a->db, SQL_GAP_SIGNALS, &args, NULL, &err))
+    if (db_run(a->db, SQL_GAP_SIGNALS, &args, NULL, &err)) {
+        meter_add(METER_GAPS, 1, "signals");
         return true;
+    }
     if (err.code == ERR_DB)
         return false;
     log_err(LOG_ERROR, &err, "Postgres refuses a gap of the signal watch");

@@ -157,6 +157,7 @@ batch_fini(struct batch *b)
     for (int t = 0; t < BATCH_TABLE__COUNT; t++)
         rows_fini(&b->tables[t]);
     free(b->runs);
+    free(b->received_us);
     *b = (struct batch){0};
 }
 
@@ -170,6 +171,7 @@ batch_reset(struct batch *b)
     b->n_runs = 0;
     b->n_dropped = 0;
     b->events = 0;
+    b->n_received = 0;
 }
 
 bool
@@ -182,6 +184,16 @@ size_t
 batch_bytes(const struct batch *b)
 {
     return rows_bytes(&b->tables[BATCH_RAW]) + rows_bytes(&b->tables[BATCH_CANONICAL]);
+}
+
+void
+batch_note_received(struct batch *b, int64_t mono_us)
+{
+    if (b->n_received == b->cap_received) {
+        b->cap_received = b->cap_received ? b->cap_received * 2 : 256;
+        b->received_us = xrealloc(b->received_us, b->cap_received * sizeof *b->received_us);
+    }
+    b->received_us[b->n_received++] = mono_us;
 }
 
 struct batch_run *

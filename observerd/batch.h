@@ -88,12 +88,15 @@ struct batch {
     size_t
         n_dropped; /* of the runs: entries left in place with key 0, so that others keep theirs */
     size_t events;
+    int64_t *received_us; /* clock_mono_us of every envelope in it: how late are they stored? */
+    size_t n_received, cap_received;
 };
 
 void batch_init(struct batch *b);
 void batch_fini(struct batch *b);
 void batch_reset(struct batch *b);
 bool batch_is_empty(const struct batch *b);
+void batch_note_received(struct batch *b, int64_t mono_us);
 size_t batch_bytes(const struct batch *b);
 
 /*

@@ -7,6 +7,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 struct claim *
 claim_new(const struct config *cfg, struct db *db)
@@ -37,7 +38,7 @@ claim_heartbeat(struct claim *c, struct err *err)
     /* Counted from before the statement: the row may only live longer than we believe. */
     int64_t until = clock_mono_ms() + c->cfg->observerd_lease_ms;
     AUTO_DB_RESULT *rows = NULL;
-    AUTO_BUF effective = {0};
+    AUTO_BUF effective = {0}, metrics = {0};
     char hash[CONFIG_HASH_LEN];
     int runs = 0, wanted = 0, open = 0;
     struct db_args args;
@@ -64,10 +65,18 @@ claim_heartbeat(struct claim *c, struct err *err)
     db_arg_int(&args, open);
     db_arg_text(&args, buf_cstr(&effective));
     db_arg_text(&args, hash);
-    if (!db_run(c->db, SQL_INSTANCE_HEARTBEAT, &args, &rows, err))
+    meter_put(METER_RUNTIME_STREAMS, wanted);
+    meter_put(METER_STREAMS_OPEN, open);
+    meter_put(METER_LEASES, runs, "held");
+    meters_write_json(meters_own(), &metrics);
+    db_arg_text(&args, buf_cstr(&metrics));
+    if (!db_run(c->db, SQL_INSTANCE_HEARTBEAT, &args, &rows, err)) {
+        meter_add(METER_HEARTBEAT_FAILURES, 1);
         return false;
+    }
     c->instances = db_int(rows, 0, 0);
     c->live_runs = db_int(rows, 0, 1);
+    meter_put(METER_LEASES, db_int(rows, 0, 2), "claimable");
     atomic_store(&c->alive_until_ms, until);
     return true;
 }
@@ -484,11 +493,13 @@ static void
 set_aside(struct claim *c, const struct err *cause)
 {
     c->n_owed--;
-    if (c->n_owed > 0)
+    if (c->n_owed > 0) {
         claim_release(c, c->owed[c->n_owed].run_key, c->owed[c->n_owed].fence);
-    else
+    } else {
         log_err(LOG_ERROR, cause, "run %lld cannot be loaded, it is not observed",
                 (long long)c->owed[0].run_key);
+        meter_add(METER_RECOVERIES, 1, "failed");
+    }
 }
 
 bool

@@ -12,6 +12,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 #include "shared/run.h"
 
 enum {
@@ -293,6 +294,8 @@ tell_control(struct discovery *d, const struct db_result *created)
                  "session discovered");
     if (db_rows(created) == 0)
         return;
+    meter_add(METER_DISCOVERED, db_rows(created));
+    meter_add(METER_TRANSITIONS, db_rows(created), run_status_name(RUN_QUEUED));
     claim = xcalloc(1, sizeof *claim);
     claim->kind = CONTROL_CLAIM;
     if (!mailbox_post(d->control, claim))

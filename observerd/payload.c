@@ -114,6 +114,26 @@ lookup(const char *mode, const char *message_type)
     return core;
 }
 
+const char *
+payload_mode_label(const char *mode)
+{
+    for (size_t i = 0; i < payload_types_count; i++)
+        if (strcmp(payload_types[i].mode, mode) == 0)
+            return payload_types[i].mode;
+    return "other";
+}
+
+const char *
+payload_type_label(const char *message_type)
+{
+    if (!*message_type)
+        return "";
+    for (size_t i = 0; i < payload_types_count; i++)
+        if (strcmp(payload_types[i].message_type, message_type) == 0)
+            return payload_types[i].message_type;
+    return "other";
+}
+
 const ProtobufCMessageDescriptor *
 payload_descriptor(const char *type_name)
 {

@@ -38,6 +38,10 @@ struct payload_type {
 extern const struct payload_type payload_types[];
 extern const size_t payload_types_count;
 
+/* The table's spelling of a mode or message type; "other" for what it does not hold, "" stays. */
+const char *payload_mode_label(const char *mode);
+const char *payload_type_label(const char *message_type);
+
 /* The descriptor for a full message name of the table, NULL when it is not in it. */
 const ProtobufCMessageDescriptor *payload_descriptor(const char *type_name) MUST_CHECK;
 /* A value that wraps text or JSON which had no message type. */

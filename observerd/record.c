@@ -4,10 +4,12 @@
 
 #include "observerd/ambient.h"
 #include "observerd/envelope.h"
+#include "observerd/payload.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/meter.h"
 
 enum {
     PROJECTION_DELAY_MS = 250, /* a burst rewrites the stored projection at most this often */
@@ -129,6 +131,8 @@ add_event(struct record *r, struct event *e)
     if (facts_fold(&s->run.facts, s->run.projection, e, s->shard->o.prices, &s->shard->arena,
                    &fact))
         batch_add_fact(r->batch, s->run.run_key, &fact);
+    if (e->type == EVENT_SIGNAL_EMITTED)
+        meter_add(METER_SIGNALS, 1, jv_cstr(jv_get(e->data, "signalType")));
     jv_write(&data, e->data);
     add_canonical(r, e, buf_cstr(&data), data.len);
     r->run->metrics = s->run.metrics;
@@ -206,6 +210,8 @@ transition(struct record *r, enum run_status to)
     run->status = to;
     r->run->status = to;
     r->run->transitions++;
+    if (to != RUN_BINDING_SESSION) /* it is left in the same step */
+        meter_add(METER_TRANSITIONS, 1, run_status_name(to));
 }
 
 void
@@ -401,8 +407,10 @@ record_stream_opened(struct record *r)
     add_raw(r, &(struct raw_row){.source = "status", .body = body, .body_len = sizeof body - 1});
     normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
     add_events(r, &s->shard->events);
-    if (s->run.posted && s->run.cursor == 0 && s->run.epoch == 0 && s->stream_failures == 0)
+    if (s->run.posted && s->run.cursor == 0 && s->run.epoch == 0 && s->stream_failures == 0) {
         trace_artifact(r);
+        meter_add(METER_OUTBOUND_MESSAGES, 1, "observer", "subscribed");
+    }
 }
 
 void
@@ -540,6 +548,9 @@ record_ended(struct record *r, enum run_status to, const char *message, const ch
     struct event *e;
 
     transition(r, to);
+    if (to != RUN_CANCELLED && s->run.started_ms)
+        meter_observe(METER_RUN_DURATION, (r->now_ms - s->run.started_ms) * 1000,
+                      run_status_name(to), payload_mode_label(s->run.mode_name));
     e = own_event(r, events[to], "run", s->run.run_id);
     jv_put(e->data, "status", json_string(run_status_name(to)));
     jv_put(e->data, "endedAt", time_value(r->now_ms));
@@ -568,6 +579,7 @@ record_gap(struct record *r, const char *kind, int64_t from, int64_t to, const c
 {
     struct rows *t = &r->batch->tables[BATCH_GAPS];
 
+    meter_add(METER_GAPS, 1, kind);
     rows_int8(t, r->s->run.run_key);
     rows_text(t, kind);
     rows_int4(t, r->s->run.epoch);
@@ -622,6 +634,17 @@ is_new(struct session *s, const struct envelope *e, const char *identity)
                     envelope_key(arena, e->sender));
 }
 
+static void
+count_received(struct batch *b, const struct envelope *e, bool whole)
+{
+    const char *mode = payload_mode_label(e->mode);
+
+    meter_add(METER_INBOUND_MESSAGES, 1, mode, payload_type_label(e->message_type));
+    if (!whole)
+        meter_add(METER_UNDECODABLE, 1, mode);
+    batch_note_received(b, clock_mono_us());
+}
+
 bool
 record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type)
 {
@@ -637,8 +660,10 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
     *message_type = envelope.message_type;
     if (envelope.session_id[0] && strcmp(envelope.session_id, s->run.session_id) != 0)
         return false;
-    if (envelope.message_id[0] && !is_new(s, &envelope, envelope_key(arena, envelope.message_id)))
+    if (envelope.message_id[0] && !is_new(s, &envelope, envelope_key(arena, envelope.message_id))) {
+        meter_add(METER_DUPLICATES, 1, "session");
         return false;
+    }
     /*
      * A runtime may compact before it sends the last message: what it reported as compacted has
      * counted this one already.
@@ -653,6 +678,7 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
         normalize(&s->normalizer, &raw, arena, &s->shard->events);
     record_begin(&r, s);
     r.now_ms = raw.received_ms;
+    count_received(r.batch, &envelope, whole);
     add_raw(&r, &(struct raw_row){.source = "session",
                                   .ordinal = ordinal,
                                   .envelope = &envelope,
@@ -678,6 +704,8 @@ record_ambient(struct session *s, const struct ambient_mail *mail)
     arena_reset(arena);
     whole = envelope_read(mail->bytes, mail->n, arena, &envelope);
     fresh = is_new(s, &envelope, envelope_identity(arena, &envelope, mail->bytes, mail->n));
+    if (!fresh)
+        meter_add(METER_DUPLICATES, 1, "ambient");
     if (!fresh && !mail->ambient_key)
         return;
     raw.received_ms = clock_wall_ms();
@@ -686,6 +714,7 @@ record_ambient(struct session *s, const struct ambient_mail *mail)
     record_begin(&r, s);
     r.now_ms = raw.received_ms;
     if (fresh) {
+        count_received(r.batch, &envelope, whole);
         add_raw(&r, &(struct raw_row){.source = "ambient",
                                       .envelope = &envelope,
                                       .undecodable = !whole,

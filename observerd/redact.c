@@ -12,6 +12,7 @@
 #include "shared/buf.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/meter.h"
 
 /*
  * PCRE2 counts its limits anew for every position a match may start at, and a step may be as long
@@ -206,6 +207,7 @@ rewrite_text(struct pass *pass, const char *p, size_t n, struct buf *out)
 
         if (!rewrite_pattern(pass, pass->r->codes[i], now, now_len, &next)) {
             atomic_fetch_add(pass->r->blown, 1);
+            meter_add(METER_REDACT_BLOWN, 1);
             buf_reset(out);
             buf_lit(out, REDACT_MARKER);
             break;

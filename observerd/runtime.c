@@ -19,6 +19,7 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/macros.h"
+#include "shared/meter.h"
 
 #define SERVICE "/macp.v1.MACPRuntimeService/"
 
@@ -95,6 +96,7 @@ struct rt_call {
     enum rt_unary method;
     rt_reply_fn *done;
     void *ctx;
+    int64_t began_us; /* clock_mono_us */
     struct rt_call *prev, *next;
 };
 
@@ -384,8 +386,12 @@ call_done(struct rt_op *op, bool ok)
         status.code = RT_INTERNAL;
         snprintf(status.text, sizeof status.text, "the runtime's reply cannot be read");
     }
-    if (!c->wire.silent)
+    if (!c->wire.silent) {
+        meter_observe(METER_CALL_DURATION, clock_mono_us() - c->began_us,
+                      unary_methods[c->method].path + sizeof SERVICE - 1,
+                      status.code == RT_OK ? "ok" : "error");
         c->done(c->ctx, &status, reply);
+    }
     if (reply)
         protobuf_c_message_free_unpacked(reply, NULL);
     wire_close(&c->wire);
@@ -402,6 +408,7 @@ rt_call_start(struct rt_queue *q, enum rt_unary method, const ProtobufCMessage *
     size_t n_md;
 
     c->method = method;
+    c->began_us = clock_mono_us();
     c->done = done;
     c->ctx = ctx;
     c->op = (struct rt_op){.done = call_done, .owner = c};

@@ -12,6 +12,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 enum { LINGER_MS = 60000 }; /* the run stays ours for late ambient envelopes */
 
@@ -297,6 +298,8 @@ session_adopt(struct shard *shard, struct run_seed *seed)
         return;
     }
     shard->counts.streams_wanted++;
+    if (s->run.fence > 1)
+        meter_add(METER_RECOVERIES, 1, "success");
     if (s->run.status == RUN_RUNNING || s->run.status == RUN_SUSPENDED) {
         resume(s);
         return;

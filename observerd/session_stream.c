@@ -9,6 +9,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 #include "shared/wire.h"
 
 enum {
@@ -67,6 +68,7 @@ stream_closed(void *ctx, const struct rt_status *status)
     const char *type;
 
     s->stream = NULL;
+    meter_add(METER_STREAM_ERRORS, 1, rt_code_name(status->code));
     session_let_in(s, &type); /* or it would be asked for again, and may be gone by then */
     if (s->parked)
         shard_forget_parked(s->shard, s);
@@ -116,6 +118,8 @@ session_subscribe(struct session *s)
 {
     struct record r;
 
+    if (s->opened_at_ms)
+        meter_add(METER_STREAM_RECONNECTS, 1);
     arena_reset(&s->shard->arena);
     record_begin(&r, s);
     record_stream_opened(&r);

@@ -10,6 +10,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 enum {
     POLLS_PER_SECOND = 200, /* GetSession for sessions that are not open yet */
@@ -131,6 +132,8 @@ shard_park(struct shard *s, struct session *session)
         return;
     session->parked = true;
     session->next_parked = NULL;
+    meter_add(METER_PARKINGS, 1);
+    meter_add(METER_PARKED, 1);
     *s->parked_tail[session->lane] = session;
     s->parked_tail[session->lane] = &session->next_parked;
 }
@@ -148,6 +151,7 @@ shard_forget_parked(struct shard *s, struct session *session)
     if (s->parked_tail[session->lane] == &session->next_parked)
         s->parked_tail[session->lane] = at;
     session->parked = false;
+    meter_add(METER_PARKED, -1);
 }
 
 /* First parked, first read again; each may add one message before it is full again. */

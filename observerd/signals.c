@@ -9,6 +9,7 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 #include "shared/wire.h"
 
 enum {
@@ -40,6 +41,7 @@ static void
 settled(struct signals *s)
 {
     timer_cancel(s->timers, &s->settle);
+    meter_put(METER_WATCH_CONNECTED, 1, "signals");
     if (!s->lost_ms)
         return;
     log_info("signals are heard again");
@@ -93,6 +95,8 @@ closed(void *ctx, const struct rt_status *status)
     int64_t now = clock_mono_ms();
 
     s->stream = NULL;
+    meter_put(METER_WATCH_CONNECTED, 0, "signals");
+    meter_add(METER_STREAM_ERRORS, 1, rt_code_name(status->code));
     timer_cancel(s->timers, &s->settle);
     if (!s->lost_ms) {
         s->lost_ms = clock_wall_ms();
@@ -127,8 +131,10 @@ signals_start(struct signals *s, struct rt_queue *queue, struct timers *timers,
     s->backoff_ms = BACKOFF_MIN_MS;
     s->reconnect.fire = reconnect_due;
     s->settle.fire = settle_due;
-    if (ambient)
-        timer_set(timers, &s->reconnect, clock_mono_ms());
+    if (!ambient)
+        return;
+    meter_put(METER_WATCH_CONNECTED, 0, "signals");
+    timer_set(timers, &s->reconnect, clock_mono_ms());
 }
 
 void

@@ -10,6 +10,7 @@
 #include "observerd/signals.h"
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 enum {
     BACKOFF_MIN_MS = 500,
@@ -180,6 +181,7 @@ watch_opened(void *ctx)
 {
     struct watch *w = ctx;
 
+    meter_put(METER_WATCH_CONNECTED, 1, "sessions");
     if (w->o.discovery)
         list_within(w, LIST_SOON_MS);
 }
@@ -191,6 +193,8 @@ watch_over(void *ctx, const struct rt_status *status)
     int64_t now = clock_mono_ms();
 
     w->sessions = NULL;
+    meter_put(METER_WATCH_CONNECTED, 0, "sessions");
+    meter_add(METER_STREAM_ERRORS, 1, rt_code_name(status->code));
     if (now - w->opened_ms >= HEALTHY_MS)
         w->backoff_ms = BACKOFF_MIN_MS;
     log_line(w->backoff_ms == BACKOFF_MIN_MS ? LOG_WARN : LOG_DEBUG, NULL,
@@ -247,6 +251,7 @@ watch_start(const struct watch_options *o, struct watch **out, struct err *err)
     struct watch *w = xcalloc(1, sizeof *w);
 
     w->o = *o;
+    meter_put(METER_WATCH_CONNECTED, 0, "sessions");
     w->backoff_ms = BACKOFF_MIN_MS;
     w->lagged_ms = -LAG_PAUSE_MS;
     w->reconnect.fire = reconnect;

@@ -7,6 +7,7 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 
 /* A run that a batch of ours lost: what was added for it meanwhile builds on rows that are not. */
 struct gone {
@@ -159,6 +160,14 @@ report(struct writer *w, const struct batch_run *r, enum writer_verdict verdict)
 static void
 committed(struct writer *w, const struct batch *b)
 {
+    int64_t now_us = clock_mono_us();
+
+    if (batch_is_empty(b)) /* all of it was refused */
+        return;
+    meter_observe(METER_BATCH_ROWS, b->tables[BATCH_RAW].n + b->tables[BATCH_CANONICAL].n);
+    meter_add(METER_EVENTS, b->tables[BATCH_CANONICAL].n);
+    for (size_t i = 0; i < b->n_received; i++)
+        meter_observe(METER_LAG, now_us - b->received_us[i]);
     for (size_t i = 0; i < b->n_runs; i++) {
         const struct batch_run *r = &b->runs[i];
 
@@ -186,6 +195,7 @@ lost(struct writer *w, struct batch *b, int64_t run_key, enum writer_verdict ver
                      verdict == WRITER_LOST ? "another writer has moved the run"
                                             : "Postgres refuses the run's rows");
             report(w, &b->runs[i], verdict);
+            meter_add(verdict == WRITER_LOST ? METER_FENCED : METER_REFUSED_RUNS, 1);
             break;
         }
     batch_drop_run(b, run_key);
@@ -324,8 +334,10 @@ store_refused(struct writer *w, struct batch *b, const struct err *cause)
     }
     log_err(LOG_ERROR, cause, "Postgres refuses a batch");
     replaced = batch_quarantine(b, w->db, &err);
-    if (replaced > 0)
+    if (replaced > 0) {
+        meter_add(METER_REFUSED_ROWS, replaced);
         return store(w, b);
+    }
     if (replaced < 0)
         return store(w, b); /* the connection went: try the whole again */
     for (size_t i = 0; i < b->n_runs; i++)
@@ -338,7 +350,7 @@ store_refused(struct writer *w, struct batch *b, const struct err *cause)
 static bool
 store(struct writer *w, struct batch *b)
 {
-    int64_t backoff = 20;
+    int64_t backoff = 20, began_us;
     struct err err;
     bool doubt = false, warned = false;
 
@@ -360,8 +372,11 @@ store(struct writer *w, struct batch *b)
             backoff = backoff < 2000 ? backoff * 2 : 2000;
             continue;
         }
-        if (batch_store(b, w->db, &err))
+        began_us = clock_mono_us();
+        if (batch_store(b, w->db, &err)) {
+            meter_observe(METER_BATCH_SECONDS, clock_mono_us() - began_us);
             break;
+        }
         if (err.code == ERR_GUARD) {
             drop_strangers(w, b);
         } else if (err.code == ERR_DB) {
@@ -370,6 +385,7 @@ store(struct writer *w, struct batch *b)
                     "batch not stored, it is kept and sent again");
             warned = true;
             doubt = true;
+            meter_add(METER_BATCH_RETRIES, 1);
             if (out_of_time(w))
                 return false;
             pause_ms(w, backoff);
