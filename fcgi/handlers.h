@@ -58,6 +58,9 @@ route_fn dashboard_overview, dashboard_agents;
 /* runtime.c */
 extern const struct query_field breaker_history_query[];
 route_fn runtime_manifest, runtime_modes, runtime_roots, runtime_health, breaker_history;
+/* policies.c */
+extern const struct query_field policies_query[];
+route_fn policies_list, policy_get;
 /* stream.c */
 extern const struct query_field run_stream_query[], run_replay_stream_query[];
 route_fn run_stream, run_replay_stream;

@@ -1,6 +1,6 @@
 /*
  * runtime.c - GET /runtime/manifest, /modes, /roots, /health and GET
- * /admin/circuit-breaker/history.
+ * /admin/circuit-breaker/history; what the runtime's refusals mean in HTTP.
  *
  * Observers ask the runtime and keep the answers in rows; here they are only read, with their age.
  * What was known once is served however old it is: its reader decides.
@@ -41,8 +41,8 @@ add_age(struct request *rq, const struct db_result *r)
         reply_header_int(rq, "Age", db_int(r, 0, COL_AGE) > 0 ? db_int(r, 0, COL_AGE) : 0);
 }
 
-static bool
-reply_known(struct request *rq, const char *kind, struct db_result **out, struct err *err)
+bool
+runtime_known(struct request *rq, const char *kind, struct db_result **out, struct err *err)
 {
     if (!read_kind(rq, kind, out, err))
         return false;
@@ -60,7 +60,7 @@ runtime_manifest(struct request *rq, struct err *err)
 {
     AUTO_DB_RESULT *r = NULL;
 
-    if (!reply_known(rq, "manifest", &r, err))
+    if (!runtime_known(rq, "manifest", &r, err))
         return false;
     buf_add(reply_json(rq, 200), db_text(r, 0, COL_BODY), db_len(r, 0, COL_BODY));
     return true;
@@ -74,7 +74,7 @@ reply_list(struct request *rq, const char *kind, struct err *err)
     AUTO_JSON *body = NULL;
     const json_t *list;
 
-    if (!reply_known(rq, kind, &r, err))
+    if (!runtime_known(rq, kind, &r, err))
         return false;
     body = jv_parse(db_text(r, 0, COL_BODY), db_len(r, 0, COL_BODY));
     list = json_is_array(body) ? body : jv_get(body, kind);
@@ -95,6 +95,46 @@ bool
 runtime_roots(struct request *rq, struct err *err)
 {
     return reply_list(rq, "roots", err);
+}
+
+/* --- refusals ------------------------------------------------------------------------------- */
+
+static const struct {
+    int status;
+    const char *name;
+} refusals[] = {
+    // clang-format off
+    /* by number of the gRPC status */
+    [0]  = {500, "INTERNAL_ERROR"},
+    [1]  = {500, "INTERNAL_ERROR"},
+    [2]  = {500, "INTERNAL_ERROR"},
+    [3]  = {400, "VALIDATION_ERROR"},
+    [4]  = {504, "RUNTIME_TIMEOUT"},
+    [5]  = {404, "NOT_FOUND"},
+    [6]  = {409, "CONFLICT"},
+    [7]  = {403, "FORBIDDEN"},
+    [8]  = {429, "RATE_LIMITED"},
+    [9]  = {409, "CONFLICT"},
+    [10] = {409, "CONFLICT"},
+    [11] = {400, "VALIDATION_ERROR"},
+    [12] = {501, "NOT_IMPLEMENTED"},
+    [13] = {500, "INTERNAL_ERROR"},
+    [14] = {503, "RUNTIME_UNAVAILABLE"},
+    [15] = {500, "INTERNAL_ERROR"},
+    [16] = {401, "UNAUTHENTICATED"},
+    // clang-format on
+};
+
+void
+runtime_refused(struct request *rq, int grpc_code, const char *message)
+{
+    size_t i = grpc_code > 0 && (size_t)grpc_code < ARRAY_LEN(refusals) ? (size_t)grpc_code : 0;
+    struct buf *b = reply_json(rq, refusals[i].status);
+
+    buf_printf(b, "{\"statusCode\":%d,\"errorCode\":\"%s\",\"message\":", refusals[i].status,
+               refusals[i].name);
+    jv_write_text(b, message, strlen(message));
+    buf_printf(b, ",\"metadata\":{\"grpcCode\":%d}}", grpc_code);
 }
 
 /* --- health

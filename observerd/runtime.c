@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "macp/v1/core.pb-c.h"
+#include "macp/v1/policy.pb-c.h"
 #include "observerd/runtime_channel.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
@@ -32,11 +33,18 @@ static const struct {
     [RT_GET_SESSION] = {SERVICE "GetSession", &macp__v1__get_session_response__descriptor},
     [RT_GET_MANIFEST] = {SERVICE "GetManifest", &macp__v1__get_manifest_response__descriptor},
     [RT_LIST_SESSIONS] = {SERVICE "ListSessions", &macp__v1__list_sessions_response__descriptor},
+    [RT_LIST_MODES] = {SERVICE "ListModes", &macp__v1__list_modes_response__descriptor},
+    [RT_LIST_ROOTS] = {SERVICE "ListRoots", &macp__v1__list_roots_response__descriptor},
+    [RT_LIST_POLICIES] = {SERVICE "ListPolicies", &macp__v1__list_policies_response__descriptor},
 };
 
 static const char *const stream_session_path = SERVICE "StreamSession";
-static const char *const watch_sessions_path = SERVICE "WatchSessions";
-static const char *const watch_signals_path = SERVICE "WatchSignals";
+
+static const char *const watch_paths[RT_WATCH__COUNT] = {
+    [RT_WATCH_SESSIONS] = SERVICE "WatchSessions",  [RT_WATCH_SIGNALS] = SERVICE "WatchSignals",
+    [RT_WATCH_MODES] = SERVICE "WatchModeRegistry", [RT_WATCH_ROOTS] = SERVICE "WatchRoots",
+    [RT_WATCH_POLICIES] = SERVICE "WatchPolicies",
+};
 
 static const char *const code_names[] = {
     [RT_OK] = "OK",
@@ -587,19 +595,11 @@ rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
 }
 
 struct rt_stream *
-rt_sessions_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx)
+rt_watch_open(struct rt_queue *q, enum rt_watch what, const struct rt_stream_ops *ops, void *ctx)
 {
-    Macp__V1__WatchSessionsRequest request = MACP__V1__WATCH_SESSIONS_REQUEST__INIT;
+    Macp__V1__WatchSessionsRequest nothing = MACP__V1__WATCH_SESSIONS_REQUEST__INIT;
 
-    return stream_open(q, NULL, watch_sessions_path, &request.base, true, ops, ctx);
-}
-
-struct rt_stream *
-rt_signals_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx)
-{
-    Macp__V1__WatchSignalsRequest request = MACP__V1__WATCH_SIGNALS_REQUEST__INIT;
-
-    return stream_open(q, NULL, watch_signals_path, &request.base, true, ops, ctx);
+    return stream_open(q, NULL, watch_paths[what], &nothing.base, true, ops, ctx);
 }
 
 void

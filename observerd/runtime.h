@@ -51,7 +51,26 @@ struct rt_status {
 const char *rt_code_name(enum rt_code code);
 
 /* The unary methods. */
-enum rt_unary { RT_INITIALIZE, RT_GET_SESSION, RT_GET_MANIFEST, RT_LIST_SESSIONS, RT_UNARY__COUNT };
+enum rt_unary {
+    RT_INITIALIZE,
+    RT_GET_SESSION,
+    RT_GET_MANIFEST,
+    RT_LIST_SESSIONS,
+    RT_LIST_MODES,
+    RT_LIST_ROOTS,
+    RT_LIST_POLICIES,
+    RT_UNARY__COUNT
+};
+
+/* What can be watched as a whole; no request has a field. */
+enum rt_watch {
+    RT_WATCH_SESSIONS,
+    RT_WATCH_SIGNALS,
+    RT_WATCH_MODES,
+    RT_WATCH_ROOTS,
+    RT_WATCH_POLICIES,
+    RT_WATCH__COUNT
+};
 
 struct rt_queue;
 struct rt_call;
@@ -93,8 +112,8 @@ void rt_call_cancel(struct rt_call *call);
 /* Passive: one frame, the write side stays open. after: ordinal of the last envelope held. */
 struct rt_stream *rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
                                        const struct rt_stream_ops *ops, void *ctx);
-struct rt_stream *rt_sessions_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx);
-struct rt_stream *rt_signals_watch(struct rt_queue *q, const struct rt_stream_ops *ops, void *ctx);
+struct rt_stream *rt_watch_open(struct rt_queue *q, enum rt_watch what,
+                                const struct rt_stream_ops *ops, void *ctx);
 void rt_stream_resume(struct rt_stream *s);
 void rt_stream_cancel(struct rt_stream *s);
 /* Response headers have arrived. */

@@ -120,7 +120,7 @@ reconnect_due(struct timer *t)
         .message = message, .closed = closed, .opened = opened};
     struct signals *s = (struct signals *)((char *)t - offsetof(struct signals, reconnect));
 
-    s->stream = rt_signals_watch(s->queue, &ops, s);
+    s->stream = rt_watch_open(s->queue, RT_WATCH_SIGNALS, &ops, s);
 }
 
 void

@@ -217,7 +217,7 @@ reconnect(struct timer *t)
     struct watch *w = (struct watch *)((char *)t - offsetof(struct watch, reconnect));
 
     w->opened_ms = clock_mono_ms();
-    w->sessions = rt_sessions_watch(w->queue, &ops, w);
+    w->sessions = rt_watch_open(w->queue, RT_WATCH_SESSIONS, &ops, w);
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */

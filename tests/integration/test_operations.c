@@ -870,6 +870,12 @@ catalog_is_served_with_its_age_and_503_when_never_known(void **state)
     (void)state;
     send_case(&(struct request_case){"GET", "/runtime/manifest", NULL, 200, ""}, false, &r);
     assert_true(strlen(http_header(&r, "Age", age, sizeof age)) > 0);
+    /* The observers read the roots again and again: not any more. */
+    json_decref(
+        expect_control(&world, json_pack("{s:s, s:s}", "cmd", "set", "failMethod", "ListRoots")));
+    json_decref(
+        expect_control(&world, json_pack("{s:s, s:s}", "cmd", "cut", "what", "connections")));
+    expect_sql_becomes(&world, "f", "select ok from macp.runtime_catalog where kind = 'roots'");
     expect_sql(&world, "", "delete from macp.runtime_catalog where kind = 'roots'");
     json_decref(expect_call("GET", "/runtime/roots", NULL, 503));
     expect_sql(
@@ -883,6 +889,7 @@ catalog_is_served_with_its_age_and_503_when_never_known(void **state)
     send_case(&(struct request_case){"GET", "/runtime/roots", NULL, 200, ""}, false, &r);
     assert_string_equal(buf_cstr(&r.body), "[{\"uri\":\"file:///a\",\"name\":\"a\"}]");
     assert_true(strtol(http_header(&r, "Age", age, sizeof age), NULL, 10) >= 90);
+    json_decref(expect_control(&world, json_pack("{s:s, s:s}", "cmd", "set", "failMethod", "")));
 }
 
 static void

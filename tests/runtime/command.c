@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/runtime/borrow.h"
 #include "tests/runtime/job.h"
 #include "tests/runtime/player.h"
+#include "tests/runtime/policy.h"
 #include "tests/runtime/pump.h"
 #include "tests/runtime/rpc.h"
 #include "tests/runtime/script.h"
@@ -260,6 +262,30 @@ cmd_reset_counters(struct world *w, const json_t *args)
     return ok();
 }
 
+/* ---- policies ---- */
+
+static json_t *
+cmd_policy(struct world *w, const json_t *args)
+{
+    Macp__V1__PolicyDescriptor d = MACP__V1__POLICY_DESCRIPTOR__INIT;
+    const json_t *version = json_object_get(args, "schemaVersion");
+    const char *refused;
+
+    d.policy_id = borrow(text_arg(args, "id"));
+    d.mode = borrow(text_arg(args, "mode"));
+    d.description = borrow(text_arg(args, "description"));
+    d.rules = borrow(text_arg(args, "rules"));
+    d.schema_version = version ? (uint32_t)json_integer_value(version) : 1;
+    world_lock(w);
+    refused = json_is_true(json_object_get(args, "remove"))
+                  ? policy_remove(&w->policies, d.policy_id)
+                  : policy_register(&w->policies, &d);
+    if (!refused)
+        rpc_policies_changed(w);
+    world_unlock(w);
+    return refused ? job_error("%s", refused) : ok();
+}
+
 /* ---- switches ---- */
 
 static void
@@ -355,6 +381,7 @@ static const struct command commands[] = {
     {"expire",   "session lazy",  cmd_expire,         "now, or (lazy) when somebody looks"},
     {"evict",    "session",       cmd_evict,          "forget one session"},
     {"forget",   "",              cmd_forget,         "forget all sessions and drop all connections: a memory-only restart"},
+    {"policy",   "id mode description rules schemaVersion remove", cmd_policy, "register one, or remove it; rules are a JSON text"},
     {"cut",      "what",          cmd_cut,            "abort all session streams, or \"connections\": drop every client"},
     {"counters", "",              cmd_counters,       "calls and frames, in total and per caller"},
     {"reset",    "",              cmd_reset_counters, "counters to zero"},

@@ -71,6 +71,8 @@ void rpc_get_policy(struct call *c, const void *request);
 void rpc_list_policies(struct call *c, const void *request);
 void rpc_watch_policies(struct call *c, const void *request);
 bool rpc_watch_policies_pull(struct call *c, struct outgoing *out);
+/* Let the watchers look. */
+void rpc_policies_changed(struct world *w);
 void rpc_health_check(struct call *c, const void *request);
 void rpc_health_watch(struct call *c, const void *request);
 bool rpc_health_watch_pull(struct call *c, struct outgoing *out);

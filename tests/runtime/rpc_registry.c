@@ -290,6 +290,15 @@ may_change_policies(struct call *c)
     return !c->ending;
 }
 
+void
+rpc_policies_changed(struct world *w)
+{
+    for (struct call *c = w->calls; c; c = c->next) {
+        if (c->method && c->method->pull == rpc_watch_policies_pull)
+            call_wake(c);
+    }
+}
+
 /* Both change responses are {ok, error} with the same numbers. */
 static void
 reply_policy_change(struct call *c, const char *refused)
@@ -300,12 +309,8 @@ reply_policy_change(struct call *c, const char *refused)
     if (refused)
         m.error = borrow(refused);
     call_reply(c, &m);
-    if (refused)
-        return;
-    for (struct call *o = c->world->calls; o; o = o->next) {
-        if (o->method && o->method->pull == rpc_watch_policies_pull)
-            call_wake(o);
-    }
+    if (!refused)
+        rpc_policies_changed(c->world);
 }
 
 void

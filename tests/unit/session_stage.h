@@ -105,15 +105,8 @@ rt_code_name(enum rt_code code)
 
 /* What the shard could call, and does not here. */
 struct rt_stream *
-rt_sessions_watch(struct rt_queue *q UNUSED, const struct rt_stream_ops *ops UNUSED,
-                  void *ctx UNUSED)
-{
-    return NULL;
-}
-
-struct rt_stream *
-rt_signals_watch(struct rt_queue *q UNUSED, const struct rt_stream_ops *ops UNUSED,
-                 void *ctx UNUSED)
+rt_watch_open(struct rt_queue *q UNUSED, enum rt_watch what UNUSED,
+              const struct rt_stream_ops *ops UNUSED, void *ctx UNUSED)
 {
     return NULL;
 }
