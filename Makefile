@@ -61,7 +61,7 @@ INTEGRATION := $(patsubst tests/integration/%.c,$(BUILD)/tests/integration/%,$(w
 FAULT     := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-TOOLS     := $(BUILD)/tests/scripted-runtime \
+TOOLS     := $(BUILD)/tests/scripted-runtime $(BUILD)/tests/full_disk.so \
              $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(SUPPORT_MAINS))
 PROGRAMS  := $(BUILD)/macp-observerd $(BUILD)/macp-fcgi
 
@@ -133,6 +133,12 @@ $(BUILD)/tests/scripted-runtime: $(call objs,$(RUNTIME_C)) $(BUILD)/libproto.a $
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(LINK) $^ $(LIBS_OBS)
+
+# Goes into a server that is not ours, so without sanitizers.
+$(BUILD)/tests/full_disk.so: tests/fault/full_disk.c
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -fPIC -shared -D_GNU_SOURCE $(WARN) -o $@ $< -ldl
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/support/%_main.o $(BUILD)/libsupport.a $(BUILD)/libshared.a
 	$(call say,LINK,$@)

@@ -58,6 +58,7 @@ static const struct {
     {"08",    ERR_DB,    true},  /* connection */
     {"57P",   ERR_DB,    true},  /* shutting down, starting up, terminated */
     {"53",    ERR_DB,    true},  /* no disk, no memory, too many connections */
+    {"58",    ERR_DB,    true},  /* files that cannot be read or written */
     {"26000", ERR_DB,    true},  /* prepared statements are gone (a pooler in between) */
     {"0A000", ERR_DB,    true},  /* a prepared plan no longer fits the tables: prepare afresh */
     {"25006", ERR_DB,    true},  /* read-only: the primary became a standby */

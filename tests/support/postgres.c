@@ -34,6 +34,7 @@ struct postgres {
     gid_t gid;
     int port; /* of TCP, 0 without */
     bool durable;
+    bool full_disk; /* the server is run with full_disk.so */
     bool have_template;
     int n_databases;
     struct db *admin; /* on the maintenance database */
@@ -63,6 +64,25 @@ write_file(const char *path, const char *text, struct err *err)
     if (fd >= 0)
         close(fd);
     return ok ? true : err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+}
+
+static bool
+copy_file(const char *from, const char *to, struct err *err)
+{
+    char buf[16384];
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    ssize_t n = -1;
+    bool ok = in >= 0 && out >= 0;
+
+    while (ok && (n = read(in, buf, sizeof buf)) > 0)
+        ok = write(out, buf, (size_t)n) == n;
+    ok = ok && n == 0;
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return ok ? true : err_set(err, ERR_IO, "cannot copy %s to %s", from, to);
 }
 
 /* The directory's owner wrote its process id; a directory without one is still being made. */
@@ -167,8 +187,8 @@ run_program(struct postgres *pg, const char *const *args, struct err *err)
         "--clear-groups",
         "--pdeathsig=QUIT",
     };
-    const char *argv[32];
-    char program[PATH_LEN * 2];
+    const char *argv[32], *env[] = {NULL, NULL, NULL};
+    char program[PATH_LEN * 2], preload[PATH_LEN], flag[PATH_LEN];
     size_t n = 0;
 
     if (getuid() == 0) {
@@ -180,10 +200,16 @@ run_program(struct postgres *pg, const char *const *args, struct err *err)
     for (size_t i = 1; args[i]; i++)
         argv[n++] = args[i];
     argv[n] = NULL;
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s/full_disk.so", pg->dir);
+    snprintf(flag, sizeof flag, "FULL_DISK_FLAG=%s/full", pg->dir);
+    if (pg->full_disk) {
+        env[0] = preload;
+        env[1] = flag;
+    }
     return process_start(
         &pg->process,
         &(struct process_spec){
-            .name = args[0], .dir = pg->dir, .argv = argv, .death_signal = SIGQUIT},
+            .name = args[0], .dir = pg->dir, .argv = argv, .env = env, .death_signal = SIGQUIT},
         err);
 }
 
@@ -338,6 +364,28 @@ postgres_down(struct postgres *pg, enum postgres_end how)
     process_stop(&pg->process, signals[how], process_slow(DOWN_MS));
 }
 
+bool
+postgres_fill(struct postgres *pg, const char *place, struct err *err)
+{
+    char path[PATH_LEN];
+
+    snprintf(path, sizeof path, "%s/full", pg->dir);
+    if (place)
+        return write_file(path, place, err);
+    return unlink(path) == 0 || err_set(err, ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+}
+
+/* Where the server's user can read it, whoever may enter the build folder. */
+static bool
+prepare_full_disk(struct postgres *pg, const char *from, struct err *err)
+{
+    char path[PATH_LEN];
+
+    snprintf(path, sizeof path, "%s/full_disk.so", pg->dir);
+    pg->full_disk = true;
+    return copy_file(from, path, err);
+}
+
 struct postgres *
 postgres_start(const struct postgres_options *options, struct err *err)
 {
@@ -349,7 +397,8 @@ postgres_start(const struct postgres_options *options, struct err *err)
         pg->durable = options->durable;
         pg->port = options->tcp ? process_free_port() : 0;
     }
-    if (!find_programs(pg, err) || !make_directory(pg, err))
+    if (!find_programs(pg, err) || !make_directory(pg, err) ||
+        (options && options->full_disk && !prepare_full_disk(pg, options->full_disk, err)))
         goto failed;
     pg->admin = db_new(postgres_url(pg, "postgres", POSTGRES_ADMIN, url), "test-admin", ADMIN_MS);
     if (init_cluster(pg, err) && write_settings(pg, err) && postgres_up(pg, err))

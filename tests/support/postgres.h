@@ -32,6 +32,7 @@ struct postgres;
 struct postgres_options {
     bool durable; /* fsync and full page writes as in production; otherwise fast */
     bool tcp;     /* also on 127.0.0.1 with a free port, the admin role with a password only */
+    const char *full_disk; /* path of full_disk.so: postgres_fill works */
 };
 
 /* options may be NULL. */
@@ -47,6 +48,12 @@ enum postgres_end {
 /* Take the server down and up again; the data stays. */
 void postgres_down(struct postgres *pg, enum postgres_end how);
 bool postgres_up(struct postgres *pg, struct err *err) MUST_CHECK;
+
+/*
+ * The disk is full for files whose path contains the text ("/base/", "/pg_wal/"); NULL: there is
+ * room again. Only with options.full_disk.
+ */
+bool postgres_fill(struct postgres *pg, const char *place, struct err *err) MUST_CHECK;
 
 /* A new migrated database; its name goes into name. */
 bool postgres_database(struct postgres *pg, char name[POSTGRES_NAME_LEN],
