@@ -9,6 +9,7 @@
 
 #include "shared/clock.h"
 #include "shared/log.h"
+#include "shared/meter.h"
 #include "shared/program.h"
 #include "shared/schema.h"
 
@@ -67,14 +68,17 @@ retention_due_ms(const struct config *cfg, const struct retention_passes *p)
 }
 
 static void
-log_pass(const struct sweep *s)
+tell(const struct sweep *s, bool unfinished)
 {
     AUTO_BUF what = {0};
 
     for (enum sweep_kind kind = 0; kind < SWEEP__COUNT; kind++)
-        if (s->n[kind])
+        if (s->n[kind]) {
+            meter_add(METER_REMOVED, s->n[kind], sweep_label(kind));
             buf_printf(&what, "%s%lld %s", what.len ? ", " : "", (long long)s->n[kind],
                        sweep_name(kind));
+        }
+    meter_add(METER_PASSES, 1, s->busy ? "busy" : unfinished ? "unfinished" : "done");
     if (what.len)
         log_info("retention removed %s", buf_cstr(&what));
 }
@@ -92,9 +96,20 @@ pass(struct retention *r)
     ok = sweep_run(&s, &err);
     if (!ok)
         log_err(LOG_WARN, &err, "retention waits for Postgres");
-    log_pass(&s);
     r->passes.ended_ms = clock_mono_ms();
     r->passes.unfinished = !ok || s.failed || s.put_off;
+    tell(&s, r->passes.unfinished);
+}
+
+static bool
+count_astray(struct retention *r, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL;
+
+    if (!db_run(r->db, SQL_EVENTS_ASTRAY, NULL, &rows, err))
+        return false;
+    meter_put(METER_ASTRAY, db_int(rows, 0, 0));
+    return true;
 }
 
 static void
@@ -105,11 +120,16 @@ hourly(struct retention *r)
     bool ok = true;
     struct err err;
 
+    /* Each for itself: a partition in use is no reason to keep tombstones. */
     for (size_t i = 0; i < ARRAY_LEN(chores); i++)
         if (!db_run(r->db, chores[i], NULL, NULL, &err)) {
             log_err(LOG_WARN, &err, "hourly work not done");
             ok = false;
         }
+    if (ok && !count_astray(r, &err)) {
+        log_err(LOG_WARN, &err, "hourly work not done");
+        ok = false;
+    }
     r->hourly_at_ms = clock_mono_ms() + (ok ? HOURLY_MS : RETRY_MS);
 }
 

@@ -15,18 +15,18 @@ enum {
 
 /* Rows that go by their age alone. */
 static const struct rule {
-    const char *name;
+    const char *name, *label;
     enum sql_id sql; /* SQL__COUNT: not by age alone */
     bool audit;      /* the age of audit rows counts, not that of runs */
 } rules[] = {
     // clang-format off
-    [SWEEP_RUNS]       = {"runs", SQL_RUNS_EXPIRE, false},
-    [SWEEP_WEEKS]      = {"weeks of events", SQL__COUNT, false},
-    [SWEEP_ORPHANS]    = {"events whose run is gone", SQL__COUNT, false},
-    [SWEEP_AUDIT]      = {"audit rows", SQL_AUDIT_EXPIRE, true},
-    [SWEEP_DELIVERIES] = {"webhook deliveries", SQL_DELIVERIES_EXPIRE, false},
-    [SWEEP_COMMANDS]   = {"commands", SQL_COMMANDS_EXPIRE, false},
-    [SWEEP_AMBIENT]    = {"signals without a session", SQL_AMBIENT_EXPIRE, false},
+    [SWEEP_RUNS]       = {"runs", "runs", SQL_RUNS_EXPIRE, false},
+    [SWEEP_WEEKS]      = {"weeks of events", "weeks", SQL__COUNT, false},
+    [SWEEP_ORPHANS]    = {"events whose run is gone", "orphaned_events", SQL__COUNT, false},
+    [SWEEP_AUDIT]      = {"audit rows", "audit", SQL_AUDIT_EXPIRE, true},
+    [SWEEP_DELIVERIES] = {"webhook deliveries", "deliveries", SQL_DELIVERIES_EXPIRE, false},
+    [SWEEP_COMMANDS]   = {"commands", "commands", SQL_COMMANDS_EXPIRE, false},
+    [SWEEP_AMBIENT]    = {"signals without a session", "ambient", SQL_AMBIENT_EXPIRE, false},
     // clang-format on
 };
 
@@ -34,6 +34,12 @@ const char *
 sweep_name(enum sweep_kind kind)
 {
     return rules[kind].name;
+}
+
+const char *
+sweep_label(enum sweep_kind kind)
+{
+    return rules[kind].label;
 }
 
 void

@@ -49,8 +49,9 @@ struct sweep {
 void sweep_init(struct sweep *s, struct db *db, const struct config *cfg);
 bool sweep_run(struct sweep *s, struct err *err) MUST_CHECK;
 
-/* What is removed, for people. */
+/* What is removed, for people; the same for metrics. */
 const char *sweep_name(enum sweep_kind kind);
+const char *sweep_label(enum sweep_kind kind);
 
 /*
  * Events whose run is gone: rows in *rows, their runs in *runs. Of every day, or, with all false,
