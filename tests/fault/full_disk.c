@@ -1,15 +1,14 @@
 /*
  * A disk that is full when a test says so: loaded into the Postgres server by LD_PRELOAD.
  *
- * FULL_DISK_FLAG names a file. While it exists, what would make a file grow whose path contains
- * the file's text fails as on a full disk; what overwrites goes on.
+ * While a file "full" lies beside this library, what would make a file grow whose path contains
+ * the text in it fails as on a full disk; what overwrites goes on.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -19,10 +18,16 @@
 static bool
 full_place(char *out, size_t size)
 {
-    const char *flag = getenv("FULL_DISK_FLAG");
-    int fd = flag ? open(flag, O_RDONLY | O_CLOEXEC) : -1;
-    ssize_t n = fd >= 0 ? read(fd, out, size - 1) : -1;
+    char flag[4096] = "";
+    Dl_info self;
+    ssize_t n;
+    int fd;
 
+    if (dladdr((void *)full_place, &self))
+        snprintf(flag, sizeof flag, "%.*s/full",
+                 (int)(strrchr(self.dli_fname, '/') - self.dli_fname), self.dli_fname);
+    fd = open(flag, O_RDONLY | O_CLOEXEC);
+    n = fd >= 0 ? read(fd, out, size - 1) : -1;
     if (fd >= 0)
         close(fd);
     out[n > 0 ? n : 0] = '\0';

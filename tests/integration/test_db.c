@@ -534,6 +534,36 @@ stale_statements_are_prepared_afresh(void **state UNUSED)
     }
 }
 
+/* "The same again may succeed" is said of the server's troubles only. */
+static void
+refusals_say_whether_to_try_again(void **state UNUSED)
+{
+    static const struct {
+        const char *sqlstate;
+        enum err_code code;
+    } cases[] = {
+        {"53100", ERR_DB},  /* disk full */
+        {"53200", ERR_DB},  /* out of memory */
+        {"58030", ERR_DB},  /* input/output error */
+        {"57P03", ERR_DB},  /* starting up */
+        {"22021", ERR_SQL}, /* bytes that are no text */
+        {"23514", ERR_SQL}, /* check violation */
+        {"42501", ERR_SQL}, /* not allowed */
+        {"XX000", ERR_SQL}, /* internal error: may be one row's fault for ever */
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char sql[160];
+        struct err err;
+
+        snprintf(sql, sizeof sql, "do $$begin raise exception 'made' using errcode = '%s'; end$$",
+                 cases[i].sqlstate);
+        assert_false(db_script(db, sql, &err));
+        assert_int_equal(err.code, cases[i].code);
+        assert_string_equal(err.sqlstate, cases[i].sqlstate);
+    }
+}
+
 static void
 settings_of_a_connection(void **state UNUSED)
 {
@@ -788,6 +818,7 @@ main(void)
         T(errors_do_not_quote_the_address),
         T(lost_lock_race_is_retryable_and_keeps_the_connection),
         T(stale_statements_are_prepared_afresh),
+        T(refusals_say_whether_to_try_again),
         T(settings_of_a_connection),
         cmocka_unit_test(cluster_options),
         T(values_of_a_row),

@@ -187,8 +187,8 @@ run_program(struct postgres *pg, const char *const *args, struct err *err)
         "--clear-groups",
         "--pdeathsig=QUIT",
     };
-    const char *argv[32], *env[] = {NULL, NULL, NULL};
-    char program[PATH_LEN * 2], preload[PATH_LEN], flag[PATH_LEN];
+    const char *argv[32], *env[] = {NULL, NULL};
+    char program[PATH_LEN * 2], preload[PATH_LEN];
     size_t n = 0;
 
     if (getuid() == 0) {
@@ -201,11 +201,8 @@ run_program(struct postgres *pg, const char *const *args, struct err *err)
         argv[n++] = args[i];
     argv[n] = NULL;
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s/full_disk.so", pg->dir);
-    snprintf(flag, sizeof flag, "FULL_DISK_FLAG=%s/full", pg->dir);
-    if (pg->full_disk) {
+    if (pg->full_disk)
         env[0] = preload;
-        env[1] = flag;
-    }
     return process_start(
         &pg->process,
         &(struct process_spec){
