@@ -501,18 +501,11 @@ record_resumed(struct record *r)
 /* --- the end ----------------------------------------------------------------------------- */
 
 /* What lists and reports want to know of an ended run without reading its events. */
-static char *
-enrichment(struct session *s, int64_t now_ms, const char *message, const char *reason)
+static json_t *
+final_figures(const struct metrics *m)
 {
-    const struct metrics *m = &s->run.metrics;
-    AUTO_JSON *o = json_object();
-    AUTO_BUF text = {0};
-    const char *action;
-    bool has_confidence;
-    double confidence;
+    json_t *o = json_object();
 
-    if (s->run.started_ms)
-        jv_put(o, "durationMs", json_integer(now_ms - s->run.started_ms));
     if (m->event_count)
         jv_put(o, "eventCount", json_integer(m->event_count));
     if (m->signal_count)
@@ -523,6 +516,20 @@ enrichment(struct session *s, int64_t now_ms, const char *message, const char *r
         jv_put(o, "totalTokens", json_real(m->total_tokens));
     if (m->estimated_cost_usd > 0)
         jv_put(o, "estimatedCostUsd", json_real(m->estimated_cost_usd));
+    return o;
+}
+
+static char *
+enrichment(struct session *s, int64_t now_ms, const char *message, const char *reason)
+{
+    AUTO_JSON *o = final_figures(&s->run.metrics);
+    AUTO_BUF text = {0};
+    const char *action;
+    bool has_confidence;
+    double confidence;
+
+    if (s->run.started_ms)
+        jv_put(o, "durationMs", json_integer(now_ms - s->run.started_ms));
     if (projection_final_decision(s->run.projection, &action, &has_confidence, &confidence)) {
         jv_put(o, "finalAction", text_value(action));
         if (has_confidence)
@@ -534,6 +541,21 @@ enrichment(struct session *s, int64_t now_ms, const char *message, const char *r
     }
     jv_write(&text, o);
     return buf_steal(&text);
+}
+
+/* Signals may come in behind the end; what the end said about them is said again. */
+static void
+correct_figures(struct record *r)
+{
+    const char *said = r->run->metadata; /* the end may be in the same batch */
+    AUTO_JSON *o = said ? jv_parse(said, strlen(said)) : json_object();
+    AUTO_JSON *figures = final_figures(&r->s->run.metrics);
+    AUTO_BUF text = {0};
+
+    json_object_update(o, figures);
+    jv_write(&text, o);
+    free(r->run->metadata);
+    r->run->metadata = buf_steal(&text);
 }
 
 void
@@ -722,6 +744,8 @@ record_ambient(struct session *s, const struct ambient_mail *mail)
                                       .body = mail->bytes,
                                       .body_len = mail->n});
         add_events(&r, &s->shard->events);
+        if (run_status_is_terminal(s->run.status))
+            correct_figures(&r);
     }
     if (mail->ambient_key) {
         rows_int8(&r.batch->tables[BATCH_AMBIENT], s->run.run_key);

@@ -163,11 +163,19 @@ session_end(struct session *s, enum run_status to, const char *message, const ch
 }
 
 static void
+want_no_stream(struct session *s)
+{
+    if (s->stream_wanted)
+        s->shard->counts.streams_wanted--;
+    s->stream_wanted = false;
+}
+
+static void
 end_committed(struct session *s, const struct input *in)
 {
     (void)in;
     session_close_stream(s);
-    s->shard->counts.streams_wanted--;
+    want_no_stream(s);
     s->state = SESSION_LINGERING;
     session_wait_until(s, clock_mono_ms() + LINGER_MS);
 }
@@ -297,10 +305,10 @@ session_adopt(struct shard *shard, struct run_seed *seed)
         session_wait_until(s, now + LINGER_MS);
         return;
     }
-    shard->counts.streams_wanted++;
     if (s->run.fence > 1)
         meter_add(METER_RECOVERIES, 1, "success");
     if (s->run.status == RUN_RUNNING || s->run.status == RUN_SUSPENDED) {
+        session_want_stream(s);
         resume(s);
         return;
     }
@@ -334,8 +342,7 @@ session_drop(struct session *s)
     session_close_stream(s);
     timer_cancel(&shard->timers, &s->timer);
     timer_cancel(&shard->timers, &s->flush);
-    if (s->state < SESSION_LINGERING)
-        shard->counts.streams_wanted--;
+    want_no_stream(s);
     shard->counts.runs--;
     HASH_DELETE(by_key, shard->by_key, s);
     HASH_DELETE(by_session, shard->by_session, s);

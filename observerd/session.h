@@ -94,6 +94,7 @@ struct session {
     struct rt_stream *stream;
     struct session *next_parked;
     bool parked, stream_counted;
+    bool stream_wanted; /* not before there is a session to read */
 
     /* awaiting */
     int64_t open_by_ms;      /* monotonic */

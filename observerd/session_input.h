@@ -64,6 +64,8 @@ void session_rearm(struct session *s);
 
 /* Record that the stream opens, and open it at the cursor; the second alone when it is recorded. */
 void session_subscribe(struct session *s);
+/* From now on its missing is a fault. */
+void session_want_stream(struct session *s);
 void session_open_stream(struct session *s);
 void session_close_stream(struct session *s);
 /* The session is bound: what came before that is read first, then the stream goes on. */

@@ -80,11 +80,20 @@ stream_closed(void *ctx, const struct rt_status *status)
 }
 
 void
+session_want_stream(struct session *s)
+{
+    if (!s->stream_wanted)
+        s->shard->counts.streams_wanted++;
+    s->stream_wanted = true;
+}
+
+void
 session_open_stream(struct session *s)
 {
     static const struct rt_stream_ops ops = {.message = stream_message, .closed = stream_closed};
     int64_t now = clock_mono_ms();
 
+    session_want_stream(s);
     s->stream = rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &ops, s);
     s->stream_counted = true;
     s->shard->counts.streams_open++;

@@ -61,6 +61,28 @@ static const struct step decision_negative[] = {
     {'C', "Vote", "{'proposal_id':'p1','vote':'REJECT'}", 0},
     COMMIT("decision.declined", "false"),
 };
+/* What hosted demo agents say: each tells when it begins and ends and how far it is. */
+static const struct step decision_hosted[] = {
+    START("approve the transfer", ABC),
+    {'A', "Proposal", "{'proposal_id':'p1','option':'approve','rationale':'known customer'}", 0},
+    SIGNAL('B', "session.started", "{'framework':'langgraph'}"),
+    PROGRESS('B', "0.1", "reading the case"),
+    PROGRESS('B', "0.3", "asking the model"),
+    LLM('B', "180", "64"),
+    {'B', "Evaluation", "{'proposal_id':'p1','recommendation':'APPROVE','confidence':0.9,'reason':'clean history'}", 0},
+    PROGRESS('B', "0.75", "voting"),
+    {'B', "Vote", "{'proposal_id':'p1','vote':'APPROVE','reason':'clean history'}", 0},
+    PROGRESS('B', "1.0", "done"),
+    SIGNAL('B', "session.ended", "{}"),
+    SIGNAL('C', "session.started", "{'framework':'crewai'}"),
+    LLM('C', "240", "90"),
+    {'C', "Evaluation", "{'proposal_id':'p1','recommendation':'REVIEW','confidence':0.6,'reason':'large sum'}", 0},
+    {'C', "Vote", "{'proposal_id':'p1','vote':'APPROVE'}", 0},
+    SIGNAL('C', "session.ended", "{}"),
+    SIGNAL('A', "session.context", "{'transactionAmount':2400,'deviceTrustScore':0.82}"),
+    {'A', "Vote", "{'proposal_id':'p1','vote':'APPROVE'}", 0},
+    COMMIT("approve", "true"),
+};
 static const struct step proposal_positive[] = {
     START("agree on a date", AB),
     {'A', "Proposal", "{'proposal_id':'p1','title':'Monday','summary':'first slot','tags':['early','remote']}", 0},
@@ -238,6 +260,7 @@ const struct script scripts[] = {
     SCRIPT("decision.minimal",     MODE_DECISION, decision_minimal,     "two agents, six envelopes"),
     SCRIPT("decision.positive",    MODE_DECISION, decision_positive,    "three agents, evaluations, objection, votes, selected"),
     SCRIPT("decision.negative",    MODE_DECISION, decision_negative,    "blocked and declined"),
+    SCRIPT("decision.hosted",      MODE_DECISION, decision_hosted,      "three agents that report on themselves, approved"),
     SCRIPT("proposal.positive",    MODE_PROPOSAL, proposal_positive,    "counter-proposal accepted by all"),
     SCRIPT("proposal.negative",    MODE_PROPOSAL, proposal_negative,    "terminal rejection"),
     SCRIPT("task.positive",        MODE_TASK, task_positive,            "accepted, updated, completed"),
