@@ -21,6 +21,7 @@
 #include "observerd/discovery.h"
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
+#include "observerd/retention.h"
 #include "observerd/shard.h"
 #include "observerd/tls.h"
 #include "observerd/watch.h"
@@ -30,7 +31,7 @@
 #include "shared/program.h"
 #include "shared/schema.h"
 
-enum { INBOX_MAX = 4096, PARTITIONS_EVERY_MS = 3600000, RETRY_MS = 500, STOP_WAIT_MS = 2000 };
+enum { INBOX_MAX = 4096, RETRY_MS = 500, STOP_WAIT_MS = 2000 };
 
 struct app {
     const struct config *cfg;
@@ -41,6 +42,7 @@ struct app {
     struct watch *watch;
     struct discovery *discovery; /* NULL: only what is posted is observed */
     struct ambient *ambient;     /* NULL: signals are not watched */
+    struct retention *retention;
     struct redactor *redactor;
     struct price_list *prices;
     struct mailbox inbox;
@@ -49,7 +51,7 @@ struct app {
     bool stopping;
     bool listening; /* LISTEN was made on the current connection */
     bool away; /* Postgres did not answer: only the heartbeat tries, so that signals are seen */
-    int64_t heartbeat_at, claim_at, notify_at, partitions_at;
+    int64_t heartbeat_at, claim_at, notify_at;
 };
 
 static void
@@ -178,13 +180,6 @@ do_due(struct app *app)
         }
         app->claim_at = now + app->cfg->observerd_claim_interval_ms;
     }
-    if (!app->away && now >= app->partitions_at) {
-        if (!db_run(app->db, SQL_PARTITIONS_ENSURE, NULL, NULL, &err) ||
-            !db_run(app->db, SQL_INSTANCES_FORGET, NULL, NULL, &err) ||
-            !db_run(app->db, SQL_AMBIENT_FORGET, NULL, NULL, &err))
-            log_err(LOG_WARN, &err, "hourly work not done");
-        app->partitions_at = now + PARTITIONS_EVERY_MS;
-    }
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
@@ -270,6 +265,7 @@ start(struct app *app, struct err *err)
             return false;
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
+    app->retention = retention_start(cfg);
     if (cfg->session_discovery_enabled)
         app->discovery = discovery_start(cfg, &app->inbox);
     return watch_start(&(struct watch_options){.cfg = cfg,
@@ -301,6 +297,7 @@ stop(struct app *app)
     app->claim->draining = true;
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");
+    retention_quiet(app->retention);
     watch_stop(app->watch);
     discovery_stop(app->discovery);
     ambient_quiet(app->ambient);
@@ -310,6 +307,7 @@ stop(struct app *app)
         stored = shard_stop(app->shards[i], left > 0 ? left : 0) && stored;
     }
     ambient_stop(app->ambient, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
+    retention_stop(app->retention);
     send_notifications(app);
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
@@ -428,6 +426,7 @@ main(int argc, char **argv)
         {"run", "observe (the default)"},
         {"migrate", "bring the database to this version's schema"},
         {"rebuild", "fold ended runs anew from their events: RUN_ID... | --all [--since TIME]"},
+        {"retention", "remove what is too old, now; with --dry-run only say what would go"},
         {NULL, NULL},
     };
     static const struct program program = {
@@ -447,9 +446,10 @@ main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     if (!program_start(&program, argc, argv, &cfg, &command, &arg, &status))
         return status;
-    status = strcmp(command, "migrate") == 0   ? migrate(cfg)
-             : strcmp(command, "rebuild") == 0 ? rebuild(cfg, argc - arg, argv + arg)
-                                               : run(cfg);
+    status = strcmp(command, "migrate") == 0     ? migrate(cfg)
+             : strcmp(command, "rebuild") == 0   ? rebuild(cfg, argc - arg, argv + arg)
+             : strcmp(command, "retention") == 0 ? retention(cfg, argc - arg, argv + arg)
+                                                 : run(cfg);
     config_free(cfg);
     return status;
 }

@@ -99,6 +99,12 @@ enum meter_kind {
     X(SPOOL_BYTES, "macp_observer_spool_bytes", GAUGE, "", NONE,                                   \
       "Size of the local spool")                                                                   \
     /* --- how it works --- */                                                                     \
+    X(REMOVED, "macp_retention_removed_total", COUNTER, "kind", NONE,                              \
+      "What passes of retention removed: rows, and weeks of events")                               \
+    X(PASSES, "macp_retention_passes_total", COUNTER, "outcome", NONE,                             \
+      "Passes of retention: done, unfinished or busy")                                             \
+    X(ASTRAY, "macp_events_astray", WORST, "", NONE,                                               \
+      "Event rows of days that no week was made for, at most 10000")                               \
     X(LEASES, "macp_observer_leases", GAUGE, "state", NONE,                                        \
       "Runs held; claimable runs, told by one instance for all")                                   \
     X(STREAMS_OPEN, "macp_observer_streams_open", GAUGE, "", NONE,                                 \

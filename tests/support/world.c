@@ -294,12 +294,19 @@ world_stop_instance(struct world *w, size_t i, int sig, int timeout_ms)
 }
 
 bool
+world_start_command(struct world *w, struct process *p, const char *name, const char *const args[3],
+                    struct err *err)
+{
+    return start_program(w, p, name, args, process_free_port(), NULL, err);
+}
+
+bool
 world_rebuild(struct world *w, int *status, char **said, struct err *err)
 {
     struct process rebuild = {0};
 
-    if (!start_program(w, &rebuild, "rebuild", (const char *const[]){"rebuild", "--all"},
-                       process_free_port(), NULL, err))
+    if (!world_start_command(w, &rebuild, "rebuild",
+                             (const char *const[]){"rebuild", "--all", NULL}, err))
         return false;
     *status = process_stop(&rebuild, 0, process_slow(REBUILD_MS)); /* no signal: waits for it */
     *said = process_log_tail(rebuild.log, 2000);

@@ -95,6 +95,10 @@ int world_stop_second_observerd(struct world *w, int timeout_ms);
 bool world_start_instance(struct world *w, size_t i, struct err *err) MUST_CHECK;
 /* Exit status as a shell shows it; SIGKILL after timeout_ms. */
 int world_stop_instance(struct world *w, size_t i, int sig, int timeout_ms);
+/* Another command of macp-observerd with at most one argument; process_stop(p, 0, ...) waits for
+ * it. What it says is in the log, behind what an earlier one of that name said. */
+bool world_start_command(struct world *w, struct process *p, const char *name,
+                         const char *const args[3], struct err *err) MUST_CHECK;
 /* `macp-observerd rebuild --all`; its exit status, the end of its log as heap text in *said. */
 bool world_rebuild(struct world *w, int *status, char **said, struct err *err) MUST_CHECK;
 bool world_start_web(struct world *w, struct err *err) MUST_CHECK;

@@ -1,0 +1,21 @@
+-- name:   ambient_expire
+-- params: 1 age in days bigint, 2 limit bigint (null: none), 3 only count boolean
+-- result: one row: whether nobody else removes just now, how many signals that name no session are older, how
+--         many of them were removed
+with lock as materialized (
+    select pg_try_advisory_xact_lock(7230165412) as held
+), expired as materialized (
+    select x.ambient_key
+      from ambient_envelopes x
+     where x.session_id = ''
+       and x.received_at < now() - $1::bigint * interval '1 day'
+     order by x.ambient_key
+     limit $2::bigint
+), gone as (
+    delete from ambient_envelopes
+     where ambient_key in (select ambient_key from expired)
+       and not $3::boolean
+       and (select held from lock)
+    returning 1
+)
+select (select held from lock), (select count(*) from expired), (select count(*) from gone);
