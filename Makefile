@@ -60,6 +60,9 @@ GOLDEN    := $(patsubst tests/golden/%.c,$(BUILD)/tests/golden/%,$(wildcard test
 INTEGRATION := $(patsubst tests/integration/%.c,$(BUILD)/tests/integration/%,$(wildcard tests/integration/test_*.c))
 FAULT     := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
 BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
+# Again, behind another web server.
+WEB_RUNS  := $(foreach run,requests|apache operations|apache streams|apache requests|cgi reading|cgi,\
+             "$(BUILD)/tests/integration/test_$(subst |, --web ,$(run))")
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS     := $(BUILD)/tests/scripted-runtime $(BUILD)/tests/full_disk.so \
              $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(SUPPORT_MAINS))
@@ -171,7 +174,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
     libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libcurl4-openssl-dev \
     libssl-dev ca-certificates uthash-dev \
-    libcmocka-dev postgresql-15 lighttpd clang clang-format \
+    libcmocka-dev postgresql-15 lighttpd apache2-bin clang clang-format \
     libclang-rt-14-dev python3 python3-venv curl jq perl procps
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's
 # own cluster is not made.
@@ -192,7 +195,7 @@ unit: $(UNIT)
 golden: $(GOLDEN)
 	@$(RUN_TESTS) golden $(GOLDEN)
 integration: $(INTEGRATION) $(PROGRAMS) tools
-	@$(RUN_TESTS) integration $(INTEGRATION)
+	@$(RUN_TESTS) integration $(INTEGRATION) $(WEB_RUNS)
 fault: $(FAULT) $(PROGRAMS) tools
 	@$(RUN_TESTS) fault $(FAULT)
 test: need-deps
@@ -201,7 +204,7 @@ test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
 	@$(RUN_TESTS) test $(UNIT) $(GOLDEN) "$(BUILD)/tests/sqlcheck" \
 	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
 	    "tests/golden/differential.sh $(BUILD)" "tests/golden/planted_type.sh $(BUILD)" \
-	    $(INTEGRATION) $(FAULT)
+	    $(INTEGRATION) $(WEB_RUNS) $(FAULT)
 
 check-sql: $(BUILD)/tests/sqlcheck
 	@$(BUILD)/tests/sqlcheck
@@ -239,7 +242,7 @@ demo: need-deps
 install: $(PROGRAMS)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/macp-observer
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin/
-	install -m 644 README.md LICENSE lighttpd.conf.example $(DESTDIR)$(PREFIX)/share/doc/macp-observer/
+	install -m 644 README.md LICENSE lighttpd.conf.example fcgi/*.conf.example $(DESTDIR)$(PREFIX)/share/doc/macp-observer/
 
 clean:
 	rm -rf $(BUILD)

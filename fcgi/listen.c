@@ -10,13 +10,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static bool
-inherited(int *fd, struct err *err)
+bool
+listen_is_inherited(void)
 {
     int listening = 0;
     socklen_t n = sizeof listening;
 
-    if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 || !listening)
+    return getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) == 0 && listening;
+}
+
+static bool
+inherited(int *fd, struct err *err)
+{
+    if (!listen_is_inherited())
         return err_set(err, ERR_CONFIG,
                        "descriptor 0 is no listening socket: set FCGI_LISTEN, or let a web server "
                        "or systemd start this program");

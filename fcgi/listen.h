@@ -18,6 +18,8 @@
 
 enum { LISTEN_BACKLOG = 4096 }; /* more than a web server queues: it copes badly with a full one */
 
+/* Whether descriptor 0 is a listening socket. */
+bool listen_is_inherited(void);
 /* where: "" for descriptor 0, an absolute path, or host:port. */
 bool listen_open(const char *where, int *fd, struct err *err) MUST_CHECK;
 

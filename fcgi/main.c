@@ -9,6 +9,7 @@
 
 #include "fcgi/app.h"
 #include "fcgi/auth.h"
+#include "fcgi/cgi.h"
 #include "fcgi/http_metrics.h"
 #include "fcgi/hub.h"
 #include "fcgi/listen.h"
@@ -48,10 +49,31 @@ raise_fd_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What handlers need, however requests come. */
+static void
+app_start(struct app *app, const struct config *config)
+{
+    app->config = config;
+    app->threads = count_threads(config);
+    app->auth = auth_new(&config->auth_api_keys);
+    app->throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
+    app->http = http_metrics_new();
+    app->notify = notify_start(config, stop_process);
+}
+
+static void
+app_stop(struct app *app)
+{
+    notify_stop(app->notify);
+    throttle_free(app->throttle);
+    http_metrics_free(app->http);
+    auth_free(app->auth);
+}
+
 static int
 serve_until_signal(const struct config *config, const sigset_t *signals)
 {
-    struct app app = {.config = config, .threads = count_threads(config)};
+    struct app app = {0};
     struct workers *workers;
     struct err err;
     int fd, sig = 0;
@@ -64,10 +86,7 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
         log_line(LOG_FATAL, NULL, "libfcgi does not start");
         return EX_SOFTWARE;
     }
-    app.auth = auth_new(&config->auth_api_keys);
-    app.throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
-    app.http = http_metrics_new();
-    app.notify = notify_start(config, stop_process);
+    app_start(&app, config);
     app.hub = hub_start(config, &app.streams);
     workers = workers_start(&app, fd, app.threads);
     log_info("macp-fcgi %s serves with %d threads, schema version %d", MACP_VERSION, app.threads,
@@ -77,35 +96,51 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
     log_info("stopping on signal %d", sig);
     workers_stop(workers);
     hub_stop(app.hub);
-    notify_stop(app.notify);
-    throttle_free(app.throttle);
-    http_metrics_free(app.http);
-    auth_free(app.auth);
+    app_stop(&app);
     close(fd);
     log_info("stopped");
     return EX_OK;
 }
 
+static int
+serve_one(const struct config *config, char *const *env)
+{
+    struct app app = {0};
+
+    app_start(&app, config);
+    cgi_serve(&app, env);
+    app_stop(&app);
+    return EX_OK;
+}
+
 int
-main(int argc, char **argv)
+main(int argc, char **argv, char **env)
 {
     static const struct program_command commands[] = {
         {"serve", "answer requests on the FastCGI socket"},
         {0},
     };
-    static const struct program program = {
+    const bool is_cgi = cgi_is_request(env);
+    const struct program program = {
         .name = "macp-fcgi",
         .doc = "answers the HTTP API over FastCGI, out of Postgres",
         .who = CONFIG_FCGI,
         .commands = commands,
+        .quiet = is_cgi,
     };
     struct config *config;
     const char *command;
     sigset_t signals;
     int arg, status;
 
-    if (!program_start(&program, argc, argv, &config, &command, &arg, &status))
+    /* Of a CGI request, the arguments are the client's to choose. */
+    if (!program_start(&program, is_cgi ? 1 : argc, argv, &config, &command, &arg, &status))
         return status;
+    if (is_cgi) {
+        status = serve_one(config, env);
+        config_free(config);
+        return status;
+    }
     raise_fd_limit();
     /* Before any thread exists, so that all of them leave these to the main thread. */
     sigemptyset(&signals);

@@ -72,7 +72,8 @@ open_program(const struct program *p, struct config **cfg)
         return false;
     }
     config_write_json(&values, *cfg);
-    log_info("%s %s starts with %s", p->name, MACP_VERSION, buf_cstr(&values));
+    log_line(p->quiet ? LOG_DEBUG : LOG_INFO, NULL, "%s %s starts with %s", p->name, MACP_VERSION,
+             buf_cstr(&values));
     signal(SIGPIPE, SIG_IGN);
     return true;
 }

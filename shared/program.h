@@ -27,6 +27,7 @@ struct program {
         *commands; /* its own ones; a NULL name ends; the first is default */
     /* Further checks of loaded settings that need this program's libraries; may be NULL. */
     void (*check)(const struct config *cfg, struct config_report *report);
+    bool quiet; /* started so often that a start is no news */
 };
 
 /*

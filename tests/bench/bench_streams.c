@@ -142,7 +142,7 @@ measure_idle(struct world *w, const char *run, struct figures *f, struct err *er
     bool ok = measure_rest(w, run, NULL, &f->rest_alone, err);
 
     sse_init(&idle, &w->http);
-    f->rss_before_kb = rss_kb(stream_load_handler(w));
+    f->rss_before_kb = rss_kb(world_handler_pid(w));
     while (ok && idle.n < IDLE) {
         for (int i = 0; i < IDLE_STEP; i++)
             sse_connect(sse_add(&idle, run, "stream", "?heartbeatMs=15000"), 0);
@@ -150,7 +150,7 @@ measure_idle(struct world *w, const char *run, struct figures *f, struct err *er
              err_set(err, ERR_IO, "not every idle stream began");
     }
     f->idle = (int)idle.n;
-    f->rss_idle_kb = rss_kb(stream_load_handler(w));
+    f->rss_idle_kb = rss_kb(world_handler_pid(w));
     ok = ok && measure_rest(w, run, &idle, &f->rest_beside, err);
     sse_fini(&idle);
     return ok;

@@ -17,6 +17,7 @@
 #define TERMINAL_ONLY "only terminal runs (completed, failed, cancelled) can be deleted"
 
 static struct world world;
+static enum web_kind web;
 /* done: completed; other: completed too; waiting: its session is never opened. */
 static struct posted done, other, waiting;
 
@@ -535,19 +536,19 @@ lines_keep_the_type_of_each_event(void **state)
 static long
 fcgi_peak_kib(void)
 {
-    char command[256], line[64] = "";
+    char path[64], line[256];
+    long kib = 0;
     FILE *f;
 
-    snprintf(command, sizeof command,
-             "for p in $(pgrep -P %d macp-fcgi); do sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' "
-             "/proc/$p/status; done",
-             (int)world.web.pid);
-    f = popen(command, "r");
-    assert_non_null(f);
-    if (!fgets(line, sizeof line, f))
+    snprintf(path, sizeof path, "/proc/%d/status", world_handler_pid(&world));
+    f = fopen(path, "r");
+    if (!f)
         fail_msg("macp-fcgi is not to be found");
-    pclose(f);
-    return strtol(line, NULL, 10);
+    while (fgets(line, sizeof line, f))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    fclose(f);
+    return kib;
 }
 
 /* A sanitizer keeps freed memory aside for a while. */
@@ -930,7 +931,7 @@ set_up(void **state)
     struct err err = {0};
 
     (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
+    if (world_start(&world, &(struct world_options){.web = web}, &err))
         return 0;
     print_error("%s\n", err.msg);
     world_stop(&world);
@@ -946,7 +947,7 @@ tear_down(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_to_work_on_are_there),
@@ -973,5 +974,7 @@ main(void)
         cmocka_unit_test(metrics_page_needs_no_key_and_names_routes_by_template),
     };
 
+    if (!web_read_arguments(argc, argv, &web))
+        return 2;
     return cmocka_run_group_tests_name("operations", tests, set_up, tear_down);
 }

@@ -16,6 +16,7 @@
 enum { LISTED = 5 };
 
 static struct world world;
+static enum web_kind web;
 static struct posted listed[LISTED]; /* completed, one after the other */
 static struct posted sandboxed;      /* never opened */
 
@@ -318,7 +319,7 @@ set_up(void **state)
     struct err err = {0};
 
     (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
+    if (world_start(&world, &(struct world_options){.web = web}, &err))
         return 0;
     print_error("%s\n", err.msg);
     world_stop(&world);
@@ -334,7 +335,7 @@ tear_down(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(posted_runs_complete),
@@ -350,5 +351,7 @@ main(void)
         cmocka_unit_test(times_are_iso_with_milliseconds_everywhere),
     };
 
+    if (!web_read_arguments(argc, argv, &web))
+        return 2;
     return cmocka_run_group_tests_name("reading", tests, set_up, tear_down);
 }

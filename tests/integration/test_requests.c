@@ -15,6 +15,7 @@
 #define UNKNOWN "5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11"
 
 static struct world world;
+static enum web_kind web;
 
 /* --- POST /runs: one member at a time ------------------------------------------------------- */
 
@@ -258,6 +259,8 @@ bad_requests_get_their_documented_status_and_store_nothing(void **state)
     stored(before, sizeof(before));
     for (size_t i = 0; i < ARRAY_LEN(bad_requests); i++) {
         const struct bad_request *q = &bad_requests[i];
+        /* Apache looks at escapes itself, and has only words of its own. */
+        const char *says = web == WEB_APACHE && strstr(q->target, "%zz") ? "Bad Request" : q->says;
         char what[160];
 
         snprintf(what, sizeof(what), "%s %s %.40s", q->method, q->target, q->body ? q->body : "");
@@ -269,7 +272,7 @@ bad_requests_get_their_documented_status_and_store_nothing(void **state)
                                                .body_len = q->body ? strlen(q->body) : 0,
                                                .header = q->header,
                                                .without_key = q->without_key},
-                        q->status, q->says);
+                        q->status, says);
     }
     stored(after, sizeof(after));
     assert_string_equal(before, after);
@@ -515,13 +518,33 @@ health_needs_no_key_and_says_ready(void **state)
     json_decref(body);
 }
 
+static void
+streams_are_served_by_a_process_that_stays_and_refused_by_others(void **state)
+{
+    const bool stays = web != WEB_CGI;
+    AUTO_HTTP_REPLY r = {0};
+    struct err err = {0};
+    struct posted run;
+    char path[128], type[64];
+
+    (void)state;
+    expect_posted(&world, MODE, NULL, &run);
+    snprintf(path, sizeof(path), "/runs/%s/stream", run.run);
+    expect_ok(
+        http_send(&world.http, &(struct http_request){.method = "HEAD", .path = path}, &r, &err),
+        &err, "HEAD stream");
+    assert_int_equal(r.status, stays ? 200 : 501);
+    assert_string_equal(http_header(&r, "Content-Type", type, sizeof(type)),
+                        stays ? "text/event-stream" : "application/json; charset=utf-8");
+}
+
 static int
 set_up(void **state)
 {
     struct err err = {0};
 
     (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
+    if (world_start(&world, &(struct world_options){.web = web}, &err))
         return 0;
     print_error("%s\n", err.msg);
     world_stop(&world);
@@ -537,7 +560,7 @@ tear_down(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(descriptor_with_one_bad_member_is_400_and_stores_nothing),
@@ -552,7 +575,10 @@ main(void)
         cmocka_unit_test(request_id_is_echoed_or_made),
         cmocka_unit_test(options_needs_no_key_and_allows_the_configured_origin),
         cmocka_unit_test(health_needs_no_key_and_says_ready),
+        cmocka_unit_test(streams_are_served_by_a_process_that_stays_and_refused_by_others),
     };
 
+    if (!web_read_arguments(argc, argv, &web))
+        return 2;
     return cmocka_run_group_tests_name("requests", tests, set_up, tear_down);
 }

@@ -20,6 +20,7 @@
 enum { WAIT_MS = 20000, LONG_MS = 90000 };
 
 static struct world world;
+static enum web_kind web;
 static struct sse sse;
 static struct posted finished; /* a run that was over before any test */
 
@@ -135,7 +136,7 @@ pumped(json_int_t job)
 static void
 signal_handlers(int sig)
 {
-    int pid = stream_load_handler(&world);
+    int pid = world_handler_pid(&world);
 
     assert_true(pid > 0);
     kill(pid, sig);
@@ -316,13 +317,15 @@ full_process_answers_503_until_somebody_leaves(void **state)
 
     (void)state;
     expect_ok(world_start(&small,
-                          &(struct world_options){.cluster = world.postgres, .fcgi_env = fcgi_env},
+                          &(struct world_options){
+                              .cluster = world.postgres, .web = web, .fcgi_env = fcgi_env},
                           &err),
               &err, "small world");
     expect_posted(&small, DECISION, NULL, &run);
     sse_init(&few, &small.http);
+    /* Apache learns at a second write that a client has left: heartbeats are quick. */
     for (int i = 0; i < 2; i++)
-        sse_connect(sse_add(&few, run.run, "stream", ""), 0);
+        sse_connect(sse_add(&few, run.run, "stream", "?heartbeatMs=1000"), 0);
     assert_true(sse_until(&few, all_answered, NULL, process_slow(WAIT_MS)));
     expect_ok(http_get(&small.http, &r, &err, "/runs/%s/stream", run.run), &err, "third");
     assert_int_equal(r.status, 503);
@@ -387,7 +390,7 @@ resume_by_header(struct sse_client *c)
 static bool
 was_cut(struct sse *s, void *ctx)
 {
-    char *log = process_log_tail(world.web.log, 4096);
+    char *log = process_log_tail(world.handlers.pid ? world.handlers.log : world.web.log, 4096);
     bool cut = strstr(log, "an event stream is cut") != NULL;
 
     (void)s;
@@ -629,7 +632,7 @@ start(void **state)
     struct err err = {0};
 
     (void)state;
-    if (!world_start(&world, &(struct world_options){.fcgi_env = fcgi_env}, &err) ||
+    if (!world_start(&world, &(struct world_options){.web = web, .fcgi_env = fcgi_env}, &err) ||
         !world_wait_ready(&world, &err)) {
         print_error("%s\n", err.msg);
         return -1;
@@ -651,7 +654,7 @@ stop(void **state)
 #define WITH_CLIENTS(test) cmocka_unit_test_setup_teardown(test, fresh_clients, drop_clients)
 
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         WITH_CLIENTS(watched_run_sends_snapshot_events_and_final_state_then_closes),
@@ -671,5 +674,7 @@ main(void)
         cmocka_unit_test(thousand_subscribers_of_fifty_busy_runs_get_everything),
     };
 
+    if (!web_read_arguments(argc, argv, &web))
+        return 2;
     return cmocka_run_group_tests(tests, start, stop);
 }

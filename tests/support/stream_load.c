@@ -43,22 +43,6 @@ stream_load_pumped(struct world *w, json_int_t job, struct err *err)
     return answer != NULL;
 }
 
-int
-stream_load_handler(const struct world *w)
-{
-    char path[64], line[512] = "";
-    FILE *f;
-    int pid = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)w->web.pid, (int)w->web.pid);
-    f = fopen(path, "r");
-    if (f && fgets(line, sizeof line, f))
-        pid = (int)strtol(line, NULL, 10); /* the web server starts nothing else */
-    if (f)
-        fclose(f);
-    return pid;
-}
-
 /* --- what was seen ---------------------------------------------------------------------------- */
 
 static bool

@@ -29,9 +29,6 @@ bool stream_load_pumped(struct world *w, json_int_t job, struct err *err) MUST_C
 bool stream_load_complete(struct world *w, const struct sse_client *c, int64_t after, char *what,
                           size_t size, struct err *err) MUST_CHECK;
 
-/* Process id of the world's macp-fcgi, 0 when it is not there. */
-int stream_load_handler(const struct world *w);
-
 struct stream_load_spec {
     int runs, subscribers;
     int envelopes; /* per run */

@@ -41,9 +41,7 @@ static const char *const fcgi_defaults[] = {
     "COMMAND_WAIT_MS=5000",   NULL,
 };
 
-/* Tests run from the top of the tree. */
-#define WORLD_WEB_EXAMPLE "lighttpd.conf.example"
-#define DIR_PREFIX        "/tmp/macp-test."
+#define DIR_PREFIX "/tmp/macp-test."
 
 enum { READY_MS = 10000, STOP_MS = 8000, LOOK_MS = 10000, REBUILD_MS = 60000, ENV_MAX = 48 };
 
@@ -331,28 +329,78 @@ world_kill_observerd(struct world *w)
     process_stop(&w->observerd, SIGKILL, process_slow(STOP_MS));
 }
 
-bool
-world_start_web(struct world *w, struct err *err)
+/* What macp-fcgi gets, whoever starts it. Entries are borrowed. */
+static void
+handler_env(const struct world *w, const char *url, const char **out)
 {
-    char url[POSTGRES_URL_LEN + 32], config[160];
+    env_add(out, fcgi_defaults);
+    env_add(out, (const char *const[]){url, NULL});
+    env_add(out, w->options.fcgi_env);
+}
+
+static void
+socket_path(const struct world *w, char *out, size_t size)
+{
+    snprintf(out, size, "%s/fcgi.sock", w->dir);
+}
+
+bool
+world_start_handlers(struct world *w, struct err *err)
+{
+    char url[POSTGRES_URL_LEN + 32], hold[PATH_MAX + 32], program[PATH_MAX + 32], path[160];
     const char *env[ENV_MAX] = {NULL};
 
     snprintf(url, sizeof(url), "DATABASE_URL=%s", w->api_url);
-    snprintf(config, sizeof(config), "%s/lighttpd.conf", w->dir);
-    env_add(env, fcgi_defaults);
-    env_add(env, (const char *const[]){url, NULL});
-    env_add(env, w->options.fcgi_env);
-    return web_config(&(struct web_paths){.example = WORLD_WEB_EXAMPLE,
-                                          .config = config,
-                                          .dir = w->dir,
-                                          .build = w->build,
-                                          .port = w->web_port},
-                      err) &&
-           process_start(&w->web,
+    snprintf(hold, sizeof(hold), "%s/tests/hold", w->build);
+    snprintf(program, sizeof(program), "%s/macp-fcgi", w->build);
+    socket_path(w, path, sizeof(path));
+    handler_env(w, url, env);
+    return process_start(&w->handlers,
+                         &(struct process_spec){
+                             .name = "handlers",
+                             .dir = w->dir,
+                             .argv = (const char *const[]){hold, path, program, NULL},
+                             .env = env,
+                             .death_signal = SIGTERM, /* passed on */
+                         },
+                         err) &&
+           process_wait_socket(&w->handlers, path, process_slow(READY_MS), err);
+}
+
+int
+world_stop_handlers(struct world *w, int timeout_ms)
+{
+    return process_stop(&w->handlers, SIGTERM, timeout_ms);
+}
+
+bool
+world_start_web(struct world *w, struct err *err)
+{
+    const struct web_server *server = &web_servers[w->options.web];
+    char url[POSTGRES_URL_LEN + 32], config[160];
+    const char *env[ENV_MAX] = {NULL}, *argv[WEB_ARGV_MAX] = {NULL};
+    size_t n = 0;
+
+    snprintf(url, sizeof(url), "DATABASE_URL=%s", w->api_url);
+    snprintf(config, sizeof(config), "%s/web.conf", w->dir);
+    handler_env(w, url, env);
+    for (; server->argv[n]; n++)
+        argv[n] = server->argv[n];
+    argv[n] = config;
+    if (!web_config(&(struct web_paths){.kind = w->options.web,
+                                        .config = config,
+                                        .dir = w->dir,
+                                        .build = w->build,
+                                        .env = env,
+                                        .port = w->web_port},
+                    err) ||
+        (server->held && !world_start_handlers(w, err)))
+        return false;
+    return process_start(&w->web,
                          &(struct process_spec){
                              .name = "web",
                              .dir = w->dir,
-                             .argv = (const char *const[]){WEB_PROGRAM, "-D", "-f", config, NULL},
+                             .argv = argv,
                              .env = env,
                              /* Killed outright it would leave macp-fcgi behind. */
                              .death_signal = SIGTERM,
@@ -365,6 +413,24 @@ void
 world_stop_web(struct world *w)
 {
     process_stop(&w->web, SIGTERM, process_slow(STOP_MS));
+    world_stop_handlers(w, process_slow(STOP_MS));
+}
+
+int
+world_handler_pid(const struct world *w)
+{
+    int parent = (int)(w->handlers.pid ? w->handlers.pid : w->web.pid);
+    char path[64], line[512] = "";
+    FILE *f;
+    int pid = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
+    f = fopen(path, "r");
+    if (f && fgets(line, sizeof(line), f))
+        pid = (int)strtol(line, NULL, 10); /* it starts nothing else */
+    if (f)
+        fclose(f);
+    return pid;
 }
 
 /* --- whole --------------------------------------------------------------------------------- */
@@ -407,6 +473,9 @@ world_start(struct world *w, const struct world_options *options, struct err *er
         return false;
     if (!make_directory(w, err))
         return false;
+    /* Apache has an account of its own, which must reach the socket; the files stay ours. */
+    if (chmod(w->dir, 0711) < 0)
+        return err_set(err, ERR_IO, "chmod: %s", strerror(errno));
     choose_ports(w);
     http_init(&w->http, w->web_port, WORLD_API_KEY, process_slow(LOOK_MS));
     return start_parts(w, err);

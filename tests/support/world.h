@@ -2,7 +2,7 @@
  * world.h - the whole path on loopback, private to one test program.
  *
  * Purpose    Postgres with a migrated database of its own, the scripted runtime (or a given one),
- *            macp-observerd, lighttpd spawning macp-fcgi; short timers; handles to poke each part.
+ *            macp-observerd, a web server with macp-fcgi; short timers; handles to poke each part.
  * Ownership  struct world is the caller's; world_stop ends what world_start started and removes
  *            its directory. Several worlds may live in one cluster (options.cluster).
  * Errors     false + *err; what was started is stopped again by world_stop.
@@ -23,6 +23,7 @@
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
 #include "tests/support/runtime_ctl.h"
+#include "tests/support/web.h"
 
 #define WORLD_API_KEY        "test-key-of-the-integration-suite"
 #define WORLD_OBSERVER_TOKEN "tok-observer" /* the scripted runtime's identity for us */
@@ -43,6 +44,7 @@ struct world_options {
     const char *const *fcgi_env;      /* the same for macp-fcgi */
     const char *runtime_address;      /* use this runtime instead of the scripted one */
     const char *runtime_bearer;       /* credential for it; NULL: the scripted one's observer */
+    enum web_kind web;                /* which web server, and who starts macp-fcgi */
     int port;                         /* of the web server; 0: a free one */
     bool without_runtime;             /* started later by world_start_runtime */
     bool without_observerd;           /* started later by world_start_observerd */
@@ -63,6 +65,7 @@ struct world {
     char base_url[64];
     int runtime_port, metrics_port, web_port;
     struct process runtime, observerd, second, web; /* second: another observerd */
+    struct process handlers; /* who holds the socket of macp-fcgi, when it is not the web server */
     struct world_instance instances[WORLD_INSTANCES];
     struct runtime_ctl ctl;
     struct http http;
@@ -103,6 +106,12 @@ bool world_start_command(struct world *w, struct process *p, const char *name,
 bool world_rebuild(struct world *w, int *status, char **said, struct err *err) MUST_CHECK;
 bool world_start_web(struct world *w, struct err *err) MUST_CHECK;
 void world_stop_web(struct world *w);
+/* Where the web server does not start macp-fcgi: the parent that does. world_start_web calls it. */
+bool world_start_handlers(struct world *w, struct err *err) MUST_CHECK;
+/* Exit status of macp-fcgi as a shell shows it. */
+int world_stop_handlers(struct world *w, int timeout_ms);
+/* Process id of macp-fcgi, 0 when it is not there. */
+int world_handler_pid(const struct world *w);
 /* As after a crash of the server. */
 void world_stop_postgres(struct world *w);
 bool world_restart_postgres(struct world *w, struct err *err) MUST_CHECK;
