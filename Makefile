@@ -26,7 +26,7 @@ say = @printf '  %-8s %s\n' $(1) $(2)
 # Rows of tables leave members at zero on purpose.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
         -Wconversion -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-PACKAGES := jansson libpq libprotobuf-c uuid libpcre2-8 libcurl
+PACKAGES := jansson libpq libprotobuf-c uuid libpcre2-8 libcurl libmicrohttpd libsystemd
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 HARDEN := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 SAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
@@ -38,7 +38,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
 
 LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
 LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
-LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl $(LIBS_SHARED)
+LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl -lmicrohttpd -lsystemd $(LIBS_SHARED)
 LIBS_TEST   := -lcmocka
 
 # --- sources ---------------------------------------------------------------------------------
@@ -174,6 +174,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
     libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libcurl4-openssl-dev \
     libssl-dev ca-certificates uthash-dev \
+    libmicrohttpd-dev libsystemd-dev systemd \
     libcmocka-dev postgresql-15 lighttpd apache2-bin clang clang-format \
     libclang-rt-14-dev python3 python3-venv curl jq perl procps
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's

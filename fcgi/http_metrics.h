@@ -27,7 +27,4 @@ void http_metrics_count(struct http_metrics *m, const struct request *rq, int st
                         int64_t took_us);
 void http_metrics_write(const struct http_metrics *m, struct buf *out);
 
-/* Processor time, memory and descriptors of this process. */
-void process_metrics_write(struct buf *out);
-
 #endif

@@ -7,6 +7,7 @@
 #include "fcgi/request.h"
 #include "shared/log.h"
 #include "shared/meter.h"
+#include "shared/process_metrics.h"
 
 /* Without the database they count as none: the page must answer while everything else is down. */
 static void

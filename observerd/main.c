@@ -19,10 +19,13 @@
 #include "observerd/catalog.h"
 #include "observerd/claim.h"
 #include "observerd/discovery.h"
+#include "observerd/page.h"
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
 #include "observerd/retention.h"
 #include "observerd/shard.h"
+#include "observerd/status.h"
+#include "observerd/supervisor.h"
 #include "observerd/tls.h"
 #include "observerd/watch.h"
 #include "shared/clock.h"
@@ -31,7 +34,13 @@
 #include "shared/program.h"
 #include "shared/schema.h"
 
-enum { INBOX_MAX = 4096, RETRY_MS = 500, STOP_WAIT_MS = 2000 };
+enum {
+    INBOX_MAX = 4096,
+    HEARTBEAT_MAX_MS = 5000, /* it publishes the metrics, too */
+    PAGE_RETRY_MS = 10000,
+    RETRY_MS = 500,
+    STOP_WAIT_MS = 2000
+};
 
 struct app {
     const struct config *cfg;
@@ -45,13 +54,16 @@ struct app {
     struct retention *retention;
     struct redactor *redactor;
     struct price_list *prices;
+    struct status status;
+    struct supervisor supervisor;
+    struct page *page; /* NULL: nobody could listen there, yet */
     struct mailbox inbox;
     struct notifier notifier;
     int signals, bell; /* descriptors */
     bool stopping;
     bool listening; /* LISTEN was made on the current connection */
     bool away; /* Postgres did not answer: only the heartbeat tries, so that signals are seen */
-    int64_t heartbeat_at, claim_at, notify_at;
+    int64_t heartbeat_ms, heartbeat_at, claim_at, notify_at, page_at;
 };
 
 static void
@@ -103,6 +115,8 @@ read_inbox(struct app *app)
             break;
         }
         case CONTROL_CATALOG:
+            if (((struct catalog_row *)mail)->ok)
+                app->status.answered_ms = clock_mono_ms();
             catalog_row(app, (struct catalog_row *)mail);
             catalog_row_free((struct catalog_row *)mail);
             break;
@@ -147,7 +161,43 @@ beat(struct app *app, struct err *err)
             return false;
         app->listening = true;
     }
-    return claim_heartbeat(app->claim, err);
+    if (!claim_heartbeat(app->claim, err))
+        return false;
+    app->status.stored_until_ms = app->claim->alive_until_ms;
+    return true;
+}
+
+/* Observing matters more than being looked at: a port that is taken is tried again. */
+static void
+open_page(struct app *app, int64_t now)
+{
+    struct err err;
+
+    if (app->page || now < app->page_at)
+        return;
+    if (page_start(app->cfg->observerd_metrics_addr, &app->status, &app->page, &err))
+        log_info("metrics and health are served at port %d", page_port(app->page));
+    else
+        log_err(app->page_at ? LOG_DEBUG : LOG_ERROR, &err, "no metrics, no health page");
+    app->page_at = now + PAGE_RETRY_MS;
+}
+
+static void
+tell_supervisor(struct app *app)
+{
+    int runs = 0, wanted = 0, open = 0;
+    char line[200];
+
+    for (size_t i = 0; i < app->n_shards; i++) {
+        runs += app->shards[i]->counts.runs;
+        wanted += app->shards[i]->counts.streams_wanted;
+        open += app->shards[i]->counts.streams_open;
+    }
+    snprintf(line, sizeof line, "%d runs, %d of %d streams open%s", runs, open, wanted,
+             status_is_ready(&app->status) ? ""
+             : app->away                   ? "; Postgres does not answer"
+                                           : "; waiting for the runtime");
+    supervisor_tell(&app->supervisor, line);
 }
 
 static void
@@ -156,13 +206,16 @@ do_due(struct app *app)
     int64_t now = clock_mono_ms();
     struct err err;
 
+    status_turn(&app->status.turned_ms[STATUS_CONTROL]);
+    tell_supervisor(app);
+    open_page(app, now);
     if (now >= app->heartbeat_at) {
         bool ok = beat(app, &err);
 
         if (!ok)
             log_err(LOG_WARN, &err, "no heartbeat");
         now = clock_mono_ms(); /* a failure may have taken its time */
-        app->heartbeat_at = now + (ok ? app->cfg->observerd_lease_ms / 3 : RETRY_MS);
+        app->heartbeat_at = now + (ok ? app->heartbeat_ms : RETRY_MS);
         app->away = !ok;
     }
     read_inbox(app);
@@ -205,6 +258,8 @@ earliest(const struct app *app)
 {
     int64_t at = app->heartbeat_at;
 
+    if (supervisor_due(&app->supervisor) < at)
+        at = supervisor_due(&app->supervisor);
     if (!app->away && app->claim_at < at)
         at = app->claim_at;
     return at;
@@ -249,19 +304,26 @@ start(struct app *app, struct err *err)
     mailbox_init(&app->inbox, INBOX_MAX + 2 * (size_t)cfg->observerd_max_runs, ring, app);
     notifier_init(&app->notifier, ring, app);
     app->n_shards = (size_t)cfg->observerd_shards;
+    app->heartbeat_ms = cfg->observerd_lease_ms / 3 < HEARTBEAT_MAX_MS ? cfg->observerd_lease_ms / 3
+                                                                       : HEARTBEAT_MAX_MS;
+    status_init(&app->status, app->n_shards, supervisor_stuck_ms());
+    supervisor_init(&app->supervisor, &app->status);
     app->shards = xcalloc(app->n_shards, sizeof(struct shard *));
     if (cfg->signals_enabled)
         app->ambient = ambient_start(cfg, app->shards, app->n_shards);
     app->claim = claim_new(cfg, app->db);
+    app->status.instance_id = app->claim->instance_id;
     for (size_t i = 0; i < app->n_shards; i++)
-        if (!shard_start(&(struct shard_options){.cfg = cfg,
-                                                 .redactor = app->redactor,
-                                                 .prices = app->prices,
-                                                 .notifier = &app->notifier,
-                                                 .alive_until_ms = &app->claim->alive_until_ms,
-                                                 .control = &app->inbox,
-                                                 .ambient = app->ambient},
-                         &app->shards[i], err))
+        if (!shard_start(
+                &(struct shard_options){.cfg = cfg,
+                                        .redactor = app->redactor,
+                                        .prices = app->prices,
+                                        .notifier = &app->notifier,
+                                        .alive_until_ms = &app->claim->alive_until_ms,
+                                        .control = &app->inbox,
+                                        .ambient = app->ambient,
+                                        .turned_ms = &app->status.turned_ms[STATUS_SHARDS + i]},
+                &app->shards[i], err))
             return false;
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
@@ -273,7 +335,8 @@ start(struct app *app, struct err *err)
                                                .n_shards = app->n_shards,
                                                .control = &app->inbox,
                                                .discovery = app->discovery,
-                                               .ambient = app->ambient},
+                                               .ambient = app->ambient,
+                                               .turned_ms = &app->status.turned_ms[STATUS_WATCH]},
                        &app->watch, err);
 }
 
@@ -287,6 +350,8 @@ stop(struct app *app)
     struct err err;
 
     log_info("stopping");
+    app->status.draining = true;
+    supervisor_stopping(app->cfg->observerd_drain_ms);
     /* Nobody reads the descriptor from here on: a second signal ends the program at once. */
     sigemptyset(&second);
     sigaddset(&second, SIGTERM);
@@ -356,6 +421,8 @@ run(const struct config *cfg)
         wait_for_work(app);
     }
     ok = stop(app);
+    page_stop(app->page);
+    status_fini(&app->status);
     for (struct mail *mail = mailbox_take_all(&app->inbox), *next; mail; mail = next) {
         next = mail->next;
         if (mail->kind == CONTROL_CATALOG) /* owns more than its mail */

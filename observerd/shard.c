@@ -7,6 +7,7 @@
 #include "observerd/ambient.h"
 #include "observerd/message_json.h"
 #include "observerd/session.h"
+#include "observerd/status.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
@@ -332,6 +333,7 @@ tick(void *ctx)
     struct shard *s = ctx;
     int64_t now;
 
+    status_turn(s->o.turned_ms);
     read_inbox(s);
     for (int lane = 0; lane < LANE__COUNT; lane++)
         take_results(s, s->writers[lane]);

@@ -75,7 +75,8 @@ struct shard_options {
     struct notifier *notifier;
     const _Atomic int64_t *alive_until_ms;
     struct mailbox *control;
-    struct ambient *ambient; /* NULL: signals are off */
+    struct ambient *ambient;    /* NULL: signals are off */
+    _Atomic int64_t *turned_ms; /* see status_turn; NULL: nobody asks */
 };
 
 struct shard {

@@ -8,6 +8,7 @@
 #include "observerd/discovery.h"
 #include "observerd/shard.h"
 #include "observerd/signals.h"
+#include "observerd/status.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/meter.h"
@@ -227,6 +228,7 @@ tick(void *ctx)
 {
     struct watch *w = ctx;
 
+    status_turn(w->o.turned_ms);
     timers_run(&w->timers, clock_mono_ms());
     if (w->o.discovery && discovery_missed(w->o.discovery))
         list_within(w, LIST_AGAIN_MS);

@@ -32,6 +32,7 @@ struct watch_options {
     struct mailbox *control;
     struct discovery *discovery; /* NULL: sessions without a run are nobody's business */
     struct ambient *ambient;     /* NULL: no signals */
+    _Atomic int64_t *turned_ms;  /* see status_turn; NULL: nobody asks */
 };
 
 bool watch_start(const struct watch_options *o, struct watch **out, struct err *err) MUST_CHECK;

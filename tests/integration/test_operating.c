@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/exposition.h"
+#include "tests/support/notify_socket.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -18,18 +20,6 @@ enum { PUBLISHED_WITHIN_MS = 10000, INSTANCES = 2 };
 static struct world world;
 
 /* --- metrics --------------------------------------------------------------------------------- */
-
-/* The value of a series, -1 when the page has none of that name and labels. */
-static double
-value_of(const struct buf *page, const char *series)
-{
-    size_t n = strlen(series);
-
-    for (const char *at = buf_cstr(page); (at = strstr(at, series)); at += n)
-        if ((at == page->p || at[-1] == '\n') && at[n] == ' ')
-            return strtod(at + n, NULL);
-    return -1;
-}
 
 struct wanted {
     const char *series;
@@ -45,7 +35,7 @@ metrics_show(void *ctx)
 
     expect_ok(http_get(&world.http, &reply, &err, "/metrics"), &err, "metrics");
     assert_int_equal(reply.status, 200);
-    wanted->last = value_of(&reply.body, wanted->series);
+    wanted->last = exposition_value(buf_cstr(&reply.body), wanted->series);
     return wanted->last == wanted->value;
 }
 
@@ -89,6 +79,110 @@ metrics_of_all_observers_add_up(void **state)
     expect_metric("active_runtime_streams", 0);
 }
 
+/* --- each observer's own page ------------------------------------------------------------------
+ */
+
+static void
+ask(int port, const char *path, int status, struct http_reply *reply)
+{
+    struct err err = {0};
+    struct http client;
+
+    http_init(&client, port, "", 5000);
+    http_reply_fini(reply);
+    *reply = (struct http_reply){0};
+    expect_ok(http_get(&client, reply, &err, "%s", path), &err, path);
+    assert_int_equal(reply->status, status);
+}
+
+static void
+expect_well_formed(const struct http_reply *reply)
+{
+    char why[300];
+
+    if (!exposition_check(buf_cstr(&reply->body), why, sizeof why))
+        fail_msg("%s", why);
+}
+
+static void
+pages_of_all_processes_are_well_formed(void **state)
+{
+    static const char series[] =
+        "macp_inbound_messages_total{mode=\"" DECISION "\",message_type=\"Commitment\"}";
+    AUTO_HTTP_REPLY reply = {0};
+    struct posted run;
+    double sum = 0;
+
+    (void)state;
+    expect_posted(&world, DECISION, NULL, &run);
+    expect_played(&world, "decision.minimal", run.session, NULL);
+    expect_status(&world, run.run, "completed");
+    for (size_t i = 0; i < INSTANCES; i++) {
+        double value;
+
+        ask(world.instances[i].metrics_port, "/metrics", 200, &reply);
+        expect_well_formed(&reply);
+        value = exposition_value(buf_cstr(&reply.body), series);
+        sum += value > 0 ? value : 0;
+        ask(world.instances[i].metrics_port, "/healthz", 200, &reply);
+        ask(world.instances[i].metrics_port, "/readyz", 200, &reply);
+        assert_string_equal(json_string_value(json_object_get(reply.json, "instance")),
+                            world.instances[i].id);
+    }
+    assert_true(sum >= 1);
+    expect_metric(series, sum);
+    ask(world.web_port, "/metrics", 200, &reply);
+    expect_well_formed(&reply);
+}
+
+/* --- the supervisor ----------------------------------------------------------------------------
+ */
+
+struct line {
+    struct notify_socket *socket;
+    const char *begin;
+    int nth;
+};
+
+static bool
+is_heard(void *ctx)
+{
+    const struct line *l = ctx;
+
+    return notify_socket_heard(l->socket, l->begin, l->nth) != NULL;
+}
+
+static void
+expect_heard(struct notify_socket *socket, const char *begin, int nth)
+{
+    if (!process_poll(is_heard, &(struct line){socket, begin, nth}, process_slow(10000)))
+        fail_msg("no %s for the %d. time in\n%s", begin, nth, buf_cstr(&socket->heard));
+}
+
+static void
+supervisor_is_told_of_start_life_and_end(void **state)
+{
+    char socket_env[200];
+    const char *env[] = {socket_env, "WATCHDOG_USEC=1000000", NULL};
+    AUTO_HTTP_REPLY reply = {0};
+    struct notify_socket socket;
+    struct err err = {0};
+
+    (void)state;
+    expect_ok(notify_socket_open(&socket, world.dir, &err), &err, "socket");
+    snprintf(socket_env, sizeof socket_env, "NOTIFY_SOCKET=%s", socket.path);
+    world.options.observerd_env = env;
+    expect_ok(world_start_observerd(&world, &err), &err, "start observerd");
+    expect_heard(&socket, "READY=1", 1);
+    ask(world.metrics_port, "/readyz", 200, &reply);
+    expect_heard(&socket, "WATCHDOG=1", 3);
+    assert_non_null(notify_socket_heard(&socket, "STATUS=", 1));
+    assert_int_equal(world_stop_observerd(&world, process_slow(10000)), 0);
+    expect_heard(&socket, "STOPPING=1", 1);
+    notify_socket_close(&socket);
+    world.options.observerd_env = NULL;
+}
+
 static int
 start(void **state)
 {
@@ -116,6 +210,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_of_all_observers_add_up),
+        cmocka_unit_test(pages_of_all_processes_are_well_formed),
+        cmocka_unit_test(supervisor_is_told_of_start_life_and_end),
     };
 
     return cmocka_run_group_tests_name("operating", tests, start, stop);

@@ -281,7 +281,8 @@ world_start_instance(struct world *w, size_t i, struct err *err)
     snprintf(name, sizeof(name), "instance%zu", i);
     snprintf(url, sizeof(url), "DATABASE_URL=%s&application_name=%s", w->observer_url, one->id);
     snprintf(id, sizeof(id), "OBSERVERD_INSTANCE_ID=%s", one->id);
-    return start_observer(w, &one->process, name, process_free_port(),
+    one->metrics_port = process_free_port();
+    return start_observer(w, &one->process, name, one->metrics_port,
                           (const char *const[]){url, id, NULL}, err);
 }
 

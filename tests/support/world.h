@@ -34,6 +34,7 @@ enum { WORLD_SESSION_LEN = 300, WORLD_INSTANCES = 3 };
 struct world_instance {
     struct process process;
     char id[UUID_LEN]; /* also the application_name of its connections; "": a new one at start */
+    int metrics_port;
 };
 
 struct world_options {

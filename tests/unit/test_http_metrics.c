@@ -10,6 +10,7 @@
 
 #include "fcgi/http_metrics.h"
 #include "fcgi/route.h"
+#include "shared/process_metrics.h"
 
 static void
 count(struct http_metrics *m, const char *method, const char *target, int status, int64_t us)

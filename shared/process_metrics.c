@@ -1,4 +1,5 @@
-/* process_metrics.c - what every Prometheus client says about its process. */
+#include "shared/process_metrics.h"
+
 #include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -6,8 +7,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "fcgi/http_metrics.h"
 
 static void
 gauge(struct buf *out, const char *name, const char *type, const char *help, double value)
