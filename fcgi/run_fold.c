@@ -90,7 +90,7 @@ load_stored(const struct db_result *r, struct projection **out, struct err *err)
 
     for (int s = 0; s < PROJECTION__COUNT; s++)
         sections[s] = db_text(r, 0, COL_SECTIONS + s);
-    return projection_load_sections(sections, out, err);
+    return projection_load_sections(sections, db_int(r, 0, COL_VERSION), out, err);
 }
 
 static bool

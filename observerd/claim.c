@@ -147,7 +147,8 @@ load_projection(const struct db_result *rows, int row, struct run_seed *seed)
         db_int(rows, row, COL_SCHEMA_VERSION) == PROJECTION_SCHEMA_VERSION) {
         for (int i = 0; i < PROJECTION__COUNT; i++)
             sections[i] = db_text(rows, row, COL_SECTIONS + i);
-        if (projection_load_sections(sections, &seed->projection, &err))
+        if (projection_load_sections(sections, db_int(rows, row, COL_VERSION), &seed->projection,
+                                     &err))
             return db_int(rows, row, COL_VERSION);
         log_line(LOG_WARN, &(struct log_ctx){.run_id = seed->run_id, .err = &err},
                  "the stored projection cannot be read and is folded anew");

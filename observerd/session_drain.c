@@ -113,7 +113,8 @@ session_drain_over(struct session *s, const struct input *in)
         session_compacted(s, base);
     if (in->status->code == RT_INVALID_ARGUMENT || in->status->code == RT_UNIMPLEMENTED)
         s->stream_refused = true;
-    s->reconnect_at_ms = clock_mono_ms() + session_doubled(100, s->drain_failures++, 1600);
+    if (!session_leave_out(s, in->status))
+        s->reconnect_at_ms = clock_mono_ms() + session_doubled(100, s->drain_failures++, 1600);
     session_drain_look(s, &(struct input){0});
 }
 

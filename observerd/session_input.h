@@ -70,6 +70,8 @@ void session_open_stream(struct session *s);
 void session_close_stream(struct session *s);
 /* The session is bound: what came before that is read first, then the stream goes on. */
 void session_go_on_reading(struct session *s);
+/* The stream ended because its next message is larger than we accept: leave it out, and say so. */
+bool session_leave_out(struct session *s, const struct rt_status *status);
 /* The base of "history before ordinal N was compacted", 0 when the text is another one. */
 int64_t session_compacted_before(const char *text);
 /* What was compacted before we read it is a gap, and the count goes on behind it. */

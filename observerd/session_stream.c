@@ -439,11 +439,19 @@ session_stream_error(struct session *s, const struct input *in)
     }
 }
 
-/* The next message is larger than we accept: leave it out, and say so. */
-static bool
-is_oversize(const struct rt_status *status)
+bool
+session_leave_out(struct session *s, const struct rt_status *status)
 {
-    return status->code == RT_RESOURCE_EXHAUSTED && strstr(status->text, "larger than max");
+    struct record r;
+
+    if (status->code != RT_RESOURCE_EXHAUSTED || !strstr(status->text, "larger than max"))
+        return false;
+    record_begin(&r, s);
+    record_gap(&r, "oversize", s->run.cursor + 1, s->run.cursor + 1, status->text);
+    s->run.cursor++;
+    record_end(&r);
+    s->reconnect_at_ms = clock_mono_ms();
+    return true;
 }
 
 /* Subscribe again: when, and with what notice. */
@@ -459,14 +467,8 @@ plan_reconnect(struct session *s, const struct rt_status *status)
         s->lag_window_ms = now;
         s->lags = 0;
     }
-    if (is_oversize(status)) {
-        record_begin(&r, s);
-        record_gap(&r, "oversize", s->run.cursor + 1, s->run.cursor + 1, status->text);
-        s->run.cursor++;
-        record_end(&r);
-        s->reconnect_at_ms = now;
+    if (session_leave_out(s, status))
         return;
-    }
     if (status->code == RT_RESOURCE_EXHAUSTED && s->lags++ < LAGS_WITHOUT_BACKOFF) {
         s->reconnect_at_ms = now; /* cut for being slow: everything is still there */
         return;

@@ -60,9 +60,12 @@ void projection_fold(struct projection *p, const struct event *e);
  * items. On failure *out is untouched.
  */
 bool projection_load(const json_t *document, struct projection **out, struct err *err) MUST_CHECK;
-/* From the section columns, as JSON texts indexed by section. */
-bool projection_load_sections(const char *const texts[PROJECTION__COUNT], struct projection **out,
-                              struct err *err) MUST_CHECK;
+/*
+ * From the section columns, as JSON texts indexed by section. A state that is not as of the stored
+ * version fails: folding the events behind that version onto it would be wrong.
+ */
+bool projection_load_sections(const char *const texts[PROJECTION__COUNT], int64_t version,
+                              struct projection **out, struct err *err) MUST_CHECK;
 
 /* One section as JSON text, appended. */
 void projection_write_section(const struct projection *p, enum projection_section s,

@@ -577,10 +577,11 @@ parse_stored(const char *text)
 }
 
 bool
-projection_load_sections(const char *const texts[PROJECTION__COUNT], struct projection **out,
-                         struct err *err)
+projection_load_sections(const char *const texts[PROJECTION__COUNT], int64_t version,
+                         struct projection **out, struct err *err)
 {
     json_t *values[PROJECTION__COUNT] = {0};
+    struct projection *p = NULL;
     bool ok = true;
 
     for (unsigned i = 0; i < PROJECTION__COUNT && ok; i++) {
@@ -588,8 +589,15 @@ projection_load_sections(const char *const texts[PROJECTION__COUNT], struct proj
         if (!values[i])
             ok = err_set(err, ERR_INTERNAL, "stored projection: %s is no JSON", sections[i].member);
     }
-    ok = ok && load_values((const json_t *const *)values, out, err);
+    ok = ok && load_values((const json_t *const *)values, &p, err);
     for (unsigned i = 0; i < PROJECTION__COUNT; i++)
         json_decref(values[i]);
+    if (ok && projection_latest_seq(p) != version)
+        ok = err_set(err, ERR_INTERNAL, "stored projection: as of event %lld, not %lld",
+                     (long long)projection_latest_seq(p), (long long)version);
+    if (ok)
+        *out = p;
+    else
+        projection_free(p);
     return ok;
 }

@@ -48,6 +48,7 @@ stored_and_loaded(struct projection *p)
     const char *sections[PROJECTION__COUNT];
     AUTO_BUF before = {0}, after = {0};
     struct projection *loaded = NULL;
+    int64_t version;
     struct err err;
 
     projection_write(p, &before);
@@ -55,8 +56,9 @@ stored_and_loaded(struct projection *p)
         projection_write_section(p, (enum projection_section)i, &texts[i]);
         sections[i] = buf_cstr(&texts[i]);
     }
+    version = projection_latest_seq(p);
     projection_free(p);
-    if (!projection_load_sections(sections, &loaded, &err))
+    if (!projection_load_sections(sections, version, &loaded, &err))
         BUG("%s", err.msg);
     for (unsigned i = 0; i < PROJECTION__COUNT; i++)
         buf_fini(&texts[i]);

@@ -46,14 +46,16 @@ stored_and_loaded(struct projection *p)
     struct buf texts[PROJECTION__COUNT] = {0};
     const char *sections[PROJECTION__COUNT];
     struct projection *loaded = NULL;
+    int64_t version;
     struct err err;
 
     for (unsigned i = 0; i < PROJECTION__COUNT; i++) {
         projection_write_section(p, (enum projection_section)i, &texts[i]);
         sections[i] = buf_cstr(&texts[i]);
     }
+    version = projection_latest_seq(p);
     projection_free(p);
-    if (!projection_load_sections(sections, &loaded, &err))
+    if (!projection_load_sections(sections, version, &loaded, &err))
         BUG("%s", err.msg);
     for (unsigned i = 0; i < PROJECTION__COUNT; i++)
         buf_fini(&texts[i]);

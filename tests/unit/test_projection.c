@@ -466,7 +466,10 @@ test_deepest_payload_survives_storing(void **state)
         projection_write_section(*state, (enum projection_section)i, &texts[i]);
         sections[i] = buf_cstr(&texts[i]);
     }
-    assert_true(projection_load_sections(sections, &loaded, &err));
+    assert_false(
+        projection_load_sections(sections, projection_latest_seq(*state) + 1, &loaded, &err));
+    assert_null(loaded);
+    assert_true(projection_load_sections(sections, projection_latest_seq(*state), &loaded, &err));
     for (unsigned i = 0; i < PROJECTION__COUNT; i++)
         buf_fini(&texts[i]);
     projection_free(loaded);

@@ -322,6 +322,21 @@ test_draining_complete_count_by_a_gap_waits_for_the_last_message(void **state UN
 }
 
 static void
+test_draining_leaves_out_what_is_too_large(void **state UNUSED)
+{
+    draining(MACP__V1__SESSION_STATE__SESSION_STATE_RESOLVED, 3);
+    end_stream(RT_RESOURCE_EXHAUSTED, "Received message larger than max (99 vs. 10)");
+    assert_string_equal(column(BATCH_GAPS, 1), "oversize");
+    assert_int_equal(s->run.cursor, 2);
+    fire();
+    assert_int_equal(stream()->after, 2);
+    envelope("Proposal", "m3");
+    envelope("Commitment", "m4");
+    assert_int_equal(s->state, SESSION_ENDING);
+    assert_int_equal(rows(BATCH_GAPS), 1);
+}
+
+static void
 test_draining_lost_stream_is_opened_again(void **state UNUSED)
 {
     draining(MACP__V1__SESSION_STATE__SESSION_STATE_RESOLVED, 4);
@@ -505,6 +520,7 @@ main(void)
         T(test_draining_waits_for_what_a_parked_stream_holds),
         T(test_draining_silence_counts_from_an_open_stream_on),
         T(test_draining_complete_count_by_a_gap_waits_for_the_last_message),
+        T(test_draining_leaves_out_what_is_too_large),
         T(test_draining_lost_stream_is_opened_again),
         T(test_draining_ignores_news_and_late_answers),
         T(test_first_sight_of_an_ended_session_walks_all_the_way),
