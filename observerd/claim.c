@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "observerd/handover.h"
 #include "observerd/session.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -22,12 +23,14 @@ claim_new(const struct config *cfg, struct db *db)
     else
         uuid_v4(c->instance_id);
     gethostname(c->host, sizeof c->host - 1);
+    c->handover = handover_new(c);
     return c;
 }
 
 void
 claim_free(struct claim *c)
 {
+    handover_free(c->handover);
     free(c->releases);
     free(c);
 }
@@ -77,6 +80,9 @@ claim_heartbeat(struct claim *c, struct err *err)
     c->instances = db_int(rows, 0, 0);
     c->live_runs = db_int(rows, 0, 1);
     meter_put(METER_LEASES, db_int(rows, 0, 2), "claimable");
+    c->others = db_int(rows, 0, 3);
+    if (clock_mono_ms() >= c->alive_until_ms)
+        handover_wait(c->handover);
     atomic_store(&c->alive_until_ms, until);
     return true;
 }
@@ -375,6 +381,36 @@ load_runs(struct claim *c, struct load *l, struct err *err)
 
 /* --- claiming ---------------------------------------------------------------------------- */
 
+struct shard *
+claim_shard(const struct claim *c, int64_t run_key)
+{
+    return c->shards[(uint64_t)run_key % c->n_shards];
+}
+
+int64_t
+claim_held(const struct claim *c)
+{
+    int64_t held = 0;
+
+    for (size_t i = 0; i < c->n_shards; i++)
+        held += c->shards[i]->counts.runs;
+    return held;
+}
+
+int64_t
+claim_share(const struct claim *c)
+{
+    int64_t share = c->cfg->observerd_max_runs;
+
+    if (c->instances > 1) {
+        int64_t fair = (c->live_runs + c->instances - 1) / c->instances;
+
+        fair += fair / 10 + 1;
+        share = fair < share ? fair : share;
+    }
+    return share;
+}
+
 /*
  * How many more runs this instance may take: its share of all, and no more than its limit. The
  * share is as old as the last heartbeat; a run that nobody ever had cannot wait for the next one,
@@ -383,17 +419,9 @@ load_runs(struct claim *c, struct load *l, struct err *err)
 static int64_t
 room(const struct claim *c, bool fresh_only)
 {
-    int64_t held = 0, share;
+    int64_t share = fresh_only ? c->cfg->observerd_max_runs : claim_share(c);
+    int64_t held = claim_held(c);
 
-    for (size_t i = 0; i < c->n_shards; i++)
-        held += c->shards[i]->counts.runs;
-    share = c->cfg->observerd_max_runs;
-    if (c->instances > 1 && !fresh_only) {
-        int64_t fair = (c->live_runs + c->instances - 1) / c->instances;
-
-        fair += fair / 10 + 1;
-        share = fair < share ? fair : share;
-    }
     return share > held ? share - held : 0;
 }
 
@@ -402,7 +430,7 @@ hand_over(struct claim *c, struct load *l)
 {
     for (size_t i = 0; i < l->n; i++) {
         struct run_seed *seed = l->seeds[i];
-        struct shard *shard = c->shards[(uint64_t)seed->run_key % c->n_shards];
+        struct shard *shard = claim_shard(c, seed->run_key);
 
         shard->counts.runs++; /* held from here on: the inbox must not hide it from room() */
         if (shard_post(shard, &seed->mail))
@@ -416,13 +444,22 @@ hand_over(struct claim *c, struct load *l)
     l->n = 0;
 }
 
+bool
+claim_owe(struct claim *c, int64_t run_key, int64_t fence)
+{
+    if (c->n_owed == CLAIM_LIMIT)
+        return false;
+    c->owed[c->n_owed].run_key = run_key;
+    c->owed[c->n_owed++].fence = fence;
+    return true;
+}
+
 static void
 owe(struct claim *c, const struct db_result *rows)
 {
-    for (int row = 0; row < db_rows(rows) && c->n_owed < CLAIM_LIMIT; row++) {
-        c->owed[c->n_owed].run_key = db_int(rows, row, 0);
-        c->owed[c->n_owed++].fence = db_int(rows, row, 1);
-    }
+    for (int row = 0; row < db_rows(rows); row++)
+        if (!claim_owe(c, db_int(rows, row, 0), db_int(rows, row, 1)))
+            return;
 }
 
 static bool
@@ -468,9 +505,24 @@ settle_doubt(struct claim *c, struct err *err)
     return true;
 }
 
+bool
+claim_call(struct claim *c, struct err *err)
+{
+    struct db_args args;
+
+    if (c->others == 0)
+        return true;
+    db_args_init(&args);
+    db_arg_text(&args, CHANNEL_RUN);
+    db_arg_text(&args, "");
+    return db_run(c->db, SQL_NOTIFY_SEND, &args, NULL, err);
+}
+
 static bool
 send_releases(struct claim *c, struct err *err)
 {
+    bool any = c->n_releases > 0;
+
     while (c->n_releases) {
         const struct run_fence *r = &c->releases[c->n_releases - 1];
         struct db_args args;
@@ -483,7 +535,7 @@ send_releases(struct claim *c, struct err *err)
             return false;
         c->n_releases--;
     }
-    return true;
+    return !any || claim_call(c, err);
 }
 
 /*
@@ -507,8 +559,8 @@ bool
 claim_due(struct claim *c, struct err *err)
 {
     /* Somebody may have left since the last heartbeat: then the share is larger than it was. */
-    if (c->instances > 1 && room(c, false) == 0 && clock_mono_ms() < c->alive_until_ms &&
-        !claim_heartbeat(c, err))
+    if (c->instances > 1 && !c->draining && room(c, false) == 0 &&
+        clock_mono_ms() < c->alive_until_ms && !claim_heartbeat(c, err))
         return false;
     for (;;) {
         struct load load = {.n = 0};
@@ -521,12 +573,14 @@ claim_due(struct claim *c, struct err *err)
         /* Who may count as dead claims nothing: it would take its own runs from itself. */
         if (clock_mono_ms() >= c->alive_until_ms)
             return true;
-        if (!send_releases(c, err))
+        if (!send_releases(c, err) || !handover_work(c->handover, err))
             return false;
         settling = c->doubt && !c->n_owed;
         if (settling && !settle_doubt(c, err))
             return false;
-        if (!c->n_owed && !settling && (limit == 0 || c->draining))
+        if (!c->n_owed && !settling && c->draining)
+            return claim_call(c, err); /* there are runs for others, maybe new ones */
+        if (!c->n_owed && !settling && limit == 0)
             return true;
         if (!c->n_owed && !settling && !take(c, limit, fresh_only, err))
             return false;

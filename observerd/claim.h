@@ -3,7 +3,8 @@
  *
  * Purpose    this instance's heartbeat, the claims of due runs, and what a claimed run needs to go
  *            on: loaded, folded up to its last event, handed to its shard. Recovery is nothing
- *            else: due rows without a live owner are claimed for ever, by any instance.
+ *            else: due rows without a live owner are claimed for ever, by any instance. Runs that
+ *            pass from one live instance to another: handover.h.
  * Ownership  struct claim is heap memory of main. Errors: as db_run.
  * Threads    the control thread. alive_until_ms is read by the writers.
  */
@@ -20,6 +21,8 @@
 
 enum { CLAIM_LIMIT = 64 };
 
+struct handover;
+
 struct claim {
     const struct config *cfg;
     struct db *db;
@@ -28,8 +31,10 @@ struct claim {
     char instance_id[UUID_LEN];
     char host[65];
     _Atomic int64_t alive_until_ms; /* clock_mono_ms */
-    int64_t instances, live_runs;   /* as of the last heartbeat */
+    /* as of the last heartbeat: instances that take runs, we among them; others, also leaving */
+    int64_t instances, live_runs, others;
     bool draining;
+    struct handover *handover;
     bool joined;         /* what an earlier process under our id held is free */
     bool doubt;          /* a claim may have happened without our knowing */
     int64_t doubt_after; /* run keys up to here are settled */
@@ -52,6 +57,16 @@ void claim_free(struct claim *c);
 bool claim_heartbeat(struct claim *c, struct err *err) MUST_CHECK;
 /* Claim and hand over what is due, up to this instance's share. */
 bool claim_due(struct claim *c, struct err *err) MUST_CHECK;
+/* The shard that has a run, or gets it. */
+struct shard *claim_shard(const struct claim *c, int64_t run_key);
+/* Runs in the shards, or on their way to them. */
+int64_t claim_held(const struct claim *c);
+/* What this instance may have of all live runs. */
+int64_t claim_share(const struct claim *c);
+/* The rows say that the run is ours: it is loaded with the next ones. False: not now. */
+bool claim_owe(struct claim *c, int64_t run_key, int64_t fence);
+/* Tell other instances to look for runs. */
+bool claim_call(struct claim *c, struct err *err) MUST_CHECK;
 /* Let a run go; repeated by claim_due until Postgres has it, or nobody could ever claim it. */
 void claim_release(struct claim *c, int64_t run_key, int64_t fence);
 /* Free all runs and remove the heartbeat: others take over at once. */

@@ -19,6 +19,7 @@
 #include "observerd/catalog.h"
 #include "observerd/claim.h"
 #include "observerd/discovery.h"
+#include "observerd/handover.h"
 #include "observerd/page.h"
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
@@ -39,7 +40,10 @@ enum {
     HEARTBEAT_MAX_MS = 5000, /* it publishes the metrics, too */
     PAGE_RETRY_MS = 10000,
     RETRY_MS = 500,
-    STOP_WAIT_MS = 2000
+    STOP_WAIT_MS = 2000,
+    LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
+    LEAVE_BEAT_MS = 500,
+    LEAVE_REST_MS = 3000, /* what is kept of the drain limit for runs that nobody takes */
 };
 
 struct app {
@@ -124,6 +128,16 @@ read_inbox(struct app *app)
             app->claim_at = 0;
             free(mail);
             break;
+        case CONTROL_HEIR:
+            handover_heard(app->claim->handover, (struct run_mail *)mail);
+            app->claim_at = 0;
+            free(mail);
+            break;
+        case CONTROL_STORED:
+            handover_stored(app->claim->handover, (struct run_mail *)mail);
+            app->claim_at = 0;
+            free(mail);
+            break;
         }
     }
 }
@@ -134,7 +148,7 @@ notification(void *ctx, const char *channel, const char *payload)
     struct app *app = ctx;
 
     (void)payload;
-    if (strcmp(channel, CHANNEL_RUN) == 0)
+    if (strcmp(channel, CHANNEL_RUN) == 0 && !app->stopping) /* then it would be our own call */
         app->claim_at = 0;
 }
 
@@ -203,6 +217,8 @@ tell_supervisor(struct app *app)
 static void
 do_due(struct app *app)
 {
+    int64_t beat_ms = app->stopping ? LEAVE_BEAT_MS : app->heartbeat_ms;
+    int64_t claim_ms = app->stopping ? LEAVE_LOOK_MS : app->cfg->observerd_claim_interval_ms;
     int64_t now = clock_mono_ms();
     struct err err;
 
@@ -215,7 +231,7 @@ do_due(struct app *app)
         if (!ok)
             log_err(LOG_WARN, &err, "no heartbeat");
         now = clock_mono_ms(); /* a failure may have taken its time */
-        app->heartbeat_at = now + (ok ? app->heartbeat_ms : RETRY_MS);
+        app->heartbeat_at = now + (ok ? beat_ms : RETRY_MS);
         app->away = !ok;
     }
     read_inbox(app);
@@ -231,7 +247,7 @@ do_due(struct app *app)
             app->away = err.code == ERR_DB;
             app->heartbeat_at = 0;
         }
-        app->claim_at = now + app->cfg->observerd_claim_interval_ms;
+        app->claim_at = now + claim_ms;
     }
 }
 
@@ -340,11 +356,26 @@ start(struct app *app, struct err *err)
                        &app->watch, err);
 }
 
+/* Others read our sessions before we stop to: as long as there are others, and time. */
+static void
+hand_over(struct app *app, int64_t until)
+{
+    app->claim->draining = true;
+    app->heartbeat_at = 0;
+    do {
+        handover_leave(app->claim->handover);
+        app->claim_at = 0;
+        do_due(app);
+        wait_for_work(app);
+    } while (app->claim->instances > 1 && claim_held(app->claim) > 0 && !app->away &&
+             clock_mono_ms() < until);
+}
+
 /* What was received is stored, then the runs are free for others at once. */
 static bool
 stop(struct app *app)
 {
-    int64_t until = clock_mono_ms() + app->cfg->observerd_drain_ms;
+    int64_t drain_ms = app->cfg->observerd_drain_ms, until = clock_mono_ms() + drain_ms;
     bool stored = true;
     sigset_t second;
     struct err err;
@@ -352,14 +383,14 @@ stop(struct app *app)
     log_info("stopping");
     app->status.draining = true;
     supervisor_stopping(app->cfg->observerd_drain_ms);
+    if (db_timeout(app->db) > STOP_WAIT_MS)
+        db_set_timeout(app->db, STOP_WAIT_MS);
+    hand_over(app, until - (drain_ms / 4 < LEAVE_REST_MS ? drain_ms / 4 : LEAVE_REST_MS));
     /* Nobody reads the descriptor from here on: a second signal ends the program at once. */
     sigemptyset(&second);
     sigaddset(&second, SIGTERM);
     sigaddset(&second, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &second, NULL);
-    if (db_timeout(app->db) > STOP_WAIT_MS)
-        db_set_timeout(app->db, STOP_WAIT_MS);
-    app->claim->draining = true;
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");
     retention_quiet(app->retention);

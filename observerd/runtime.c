@@ -613,6 +613,13 @@ rt_stream_resume(struct rt_stream *s)
 }
 
 void
+rt_stream_give(struct rt_stream *s, const struct rt_stream_ops *ops, void *ctx)
+{
+    s->ops = *ops;
+    s->ctx = ctx;
+}
+
+void
 rt_stream_cancel(struct rt_stream *s)
 {
     s->wire.silent = true;

@@ -115,6 +115,8 @@ struct rt_stream *rt_session_subscribe(struct rt_queue *q, const char *session_i
 struct rt_stream *rt_watch_open(struct rt_queue *q, enum rt_watch what,
                                 const struct rt_stream_ops *ops, void *ctx);
 void rt_stream_resume(struct rt_stream *s);
+/* Callbacks go to somebody else from here on. */
+void rt_stream_give(struct rt_stream *s, const struct rt_stream_ops *ops, void *ctx);
 void rt_stream_cancel(struct rt_stream *s);
 /* Response headers have arrived. */
 bool rt_stream_is_open(const struct rt_stream *s);

@@ -6,6 +6,7 @@
 
 #include "macp/v1/core.pb-c.h"
 #include "observerd/ambient.h"
+#include "observerd/heir.h"
 #include "observerd/record.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
@@ -16,7 +17,7 @@
 
 enum { LINGER_MS = 60000 }; /* the run stays ours for late ambient envelopes */
 
-static input_fn end_committed, linger_over, close_committed, ambient, ignore;
+static input_fn end_committed, linger_over, close_committed, hand_over_look, ambient, ignore;
 
 /* What a session does with an input, by its state. */
 static input_fn *const behaviour[SESSION_STATE__COUNT][INPUT__COUNT] = {
@@ -28,6 +29,7 @@ static input_fn *const behaviour[SESSION_STATE__COUNT][INPUT__COUNT] = {
     [SESSION_ENDING]    = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, end_committed},
     [SESSION_LINGERING] = {linger_over, ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, ignore},
     [SESSION_CLOSING]   = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ignore, close_committed},
+    [SESSION_HANDING]   = {hand_over_look, ignore,    ignore,          ignore,           ignore,          ignore,       ignore, ignore, ignore},
     // clang-format on
 };
 
@@ -231,6 +233,68 @@ session_look_for_signals(struct session *s)
         ambient_look(s->shard->o.ambient, s->shard, s->run.session_id);
 }
 
+/* --- another instance's turn --------------------------------------------------------------- */
+
+/* What the next owner must know, and nothing after it. */
+static void
+store_last(struct session *s)
+{
+    if (s->call)
+        rt_call_cancel(s->call);
+    s->call = NULL;
+    timer_cancel(&s->shard->timers, &s->timer);
+    if (s->state == SESSION_AWAITING && s->outage_from_ms) {
+        struct record r; /* the time the runtime was away is given back by whoever comes next */
+
+        record_begin(&r, s);
+        record_observer(&r);
+        record_end(&r);
+    }
+    record_projection(s);
+    session_forget_held(s);
+}
+
+static void
+start_handing(struct session *s)
+{
+    store_last(s);
+    want_no_stream(s);
+    s->state = SESSION_HANDING;
+    session_wait_until(s, clock_mono_ms());
+}
+
+void
+session_hand_over(struct session *s, int64_t ordinal)
+{
+    if (s->state != SESSION_STREAMING || s->moving || ordinal > s->run.cursor)
+        return;
+    s->has_heir = true;
+    start_handing(s);
+}
+
+void
+session_leave(struct session *s)
+{
+    if ((s->state == SESSION_AWAITING && !s->stream) || s->state == SESSION_LINGERING)
+        start_handing(s);
+}
+
+/* What the stream brings meanwhile is not recorded: the heir reads it, too. */
+static void
+hand_over_look(struct session *s, const struct input *in)
+{
+    enum { LOOK_MS = 5 };
+    const struct run_mail stored = {.run_key = s->run.run_key, .fence = s->run.fence};
+
+    (void)in;
+    if (!writer_is_past(session_writer(s), s->batch_serial))
+        session_wait_until(s, clock_mono_ms() + LOOK_MS);
+    else if (!s->has_heir)
+        shard_let_go(s->shard, s, false);
+    else if (!run_mail_post(s->shard->o.control, CONTROL_STORED, &stored))
+        session_wait_until(s, clock_mono_ms() + LOOK_MS);
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 void
@@ -263,6 +327,23 @@ flush_due(struct timer *t)
     record_projection((struct session *)((char *)t - offsetof(struct session, flush)));
 }
 
+/* The stream that was opened before the run was ours, unless it has come too far. */
+static bool
+inherit_stream(struct session *s)
+{
+    struct rt_stream *stream;
+    int64_t at;
+
+    if (!heir_take(s->shard, s->run.run_key, &stream, &at))
+        return false;
+    if (at > s->run.cursor) {
+        rt_stream_cancel(stream);
+        return false;
+    }
+    session_take_stream(s, stream, at);
+    return true;
+}
+
 /* A run that was observed before goes on at its cursor. */
 static void
 resume(struct session *s)
@@ -274,8 +355,10 @@ resume(struct session *s)
     record_stream_notice(&r, "run-recovery", "recovered", "stream resumed after restart");
     record_end(&r);
     s->stream_failures = 1; /* not the first subscription: no second trace artifact */
-    s->doubtful = true;
-    s->reconnect_at_ms = clock_mono_ms();
+    if (!inherit_stream(s)) {
+        s->doubtful = true;
+        s->reconnect_at_ms = clock_mono_ms();
+    }
     session_ask(s);
     session_plan_check(s);
     session_rearm(s);
@@ -356,20 +439,8 @@ session_drop(struct session *s)
 void
 session_drain(struct session *s)
 {
-    if (s->call)
-        rt_call_cancel(s->call);
-    s->call = NULL;
     session_close_stream(s);
-    session_forget_held(s);
-    timer_cancel(&s->shard->timers, &s->timer);
-    if (s->state == SESSION_AWAITING && s->outage_from_ms) {
-        struct record r; /* the time the runtime was away is given back by whoever comes next */
-
-        record_begin(&r, s);
-        record_observer(&r);
-        record_end(&r);
-    }
-    record_projection(s);
+    store_last(s);
 }
 
 void

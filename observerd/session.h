@@ -9,6 +9,7 @@
  *
  *   AWAITING --first sight--> STREAMING --verdict--> DRAINING --drained--> ENDING --committed-->
  *   LINGERING --a minute later--> CLOSING --committed--> gone
+ *   AWAITING, STREAMING, LINGERING --wanted by another instance--> HANDING --stored--> gone
  *
  * The run's own sequence numbers and cursor live here and in the row; the guard of every batch
  * proves that they agree.
@@ -72,6 +73,7 @@ enum session_state {
     SESSION_ENDING,
     SESSION_LINGERING,
     SESSION_CLOSING,
+    SESSION_HANDING,
     SESSION_STATE__COUNT
 };
 
@@ -112,6 +114,7 @@ struct session {
     int lags, stream_failures, missing_answers;
     int64_t missing_since_ms;
     bool stream_refused; /* the runtime cannot stream: only polling is left */
+    int64_t skip;  /* envelopes that come first on an inherited stream and are stored already */
     bool doubtful; /* the session may have begun anew since the last stream: ask, then subscribe */
     const char *observer_state;
 
@@ -123,6 +126,8 @@ struct session {
     int drain_failures;
     int64_t compacted_to; /* last ordinal the runtime said it has compacted, 0: none */
     int64_t expected;     /* ordinals the runtime has accepted as far as it says, 0: unknown */
+
+    bool has_heir; /* handing: another instance reads the session, and gets the run */
 
     bool dirty; /* the projection has changed since it was last put into a batch */
 };
@@ -143,6 +148,14 @@ void session_committed(struct session *s, const struct writer_result *r);
 void session_drop(struct session *s);
 /* The program stops: close the stream, put the last state into the batch. */
 void session_drain(struct session *s);
+/*
+ * Another instance reads the session behind that ordinal: nothing more is written here, and control
+ * is told when all is stored. The stream stays open until it answers. Comes again if it is too
+ * early.
+ */
+void session_hand_over(struct session *s, int64_t ordinal);
+/* Free the run, once it is stored, if it has no stream of which anything could be missed. */
+void session_leave(struct session *s);
 /* There is room again: read on. */
 void session_unpark(struct session *s);
 

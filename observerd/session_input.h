@@ -68,6 +68,8 @@ void session_subscribe(struct session *s);
 void session_want_stream(struct session *s);
 void session_open_stream(struct session *s);
 void session_close_stream(struct session *s);
+/* A stream that was opened for the run before it was ours; at: ordinal of the last one read. */
+void session_take_stream(struct session *s, struct rt_stream *stream, int64_t at);
 /* The session is bound: what came before that is read first, then the stream goes on. */
 void session_go_on_reading(struct session *s);
 /* The stream ended because its next message is larger than we accept: leave it out, and say so. */

@@ -46,6 +46,10 @@ stream_message(void *ctx, const void *bytes, size_t n)
     while (wire_next(&reader, &f) == WIRE_FIELD)
         if (f.type == WIRE_LEN && (f.number == 1 || f.number == 2))
             body = f;
+    if (body.number == 1 && s->skip > 0) { /* its last owner has stored it */
+        s->skip--;
+        return true;
+    }
     if (body.number == 1 && session_hold(s, body.data, body.len))
         return false;
     if (body.number == 1 && record_envelope(s, body.data, body.len, &text)) {
@@ -87,19 +91,37 @@ session_want_stream(struct session *s)
     s->stream_wanted = true;
 }
 
-void
-session_open_stream(struct session *s)
+static const struct rt_stream_ops stream_ops = {.message = stream_message, .closed = stream_closed};
+
+static void
+has_stream(struct session *s, struct rt_stream *stream)
 {
-    static const struct rt_stream_ops ops = {.message = stream_message, .closed = stream_closed};
     int64_t now = clock_mono_ms();
 
     session_want_stream(s);
-    s->stream = rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &ops, s);
+    s->stream = stream;
     s->stream_counted = true;
     s->shard->counts.streams_open++;
     s->reconnect_at_ms = 0;
     s->opened_at_ms = now;
     s->quiet_since_ms = now;
+}
+
+void
+session_open_stream(struct session *s)
+{
+    s->skip = 0;
+    has_stream(
+        s, rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &stream_ops, s));
+}
+
+void
+session_take_stream(struct session *s, struct rt_stream *stream, int64_t at)
+{
+    s->skip = s->run.cursor - at;
+    rt_stream_give(stream, &stream_ops, s);
+    has_stream(s, stream);
+    rt_stream_resume(stream);
 }
 
 /* A stream that has ended meanwhile is opened anew, behind what it gave. */

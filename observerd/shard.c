@@ -5,6 +5,7 @@
 
 #include "macp/v1/core.pb-c.h"
 #include "observerd/ambient.h"
+#include "observerd/heir.h"
 #include "observerd/message_json.h"
 #include "observerd/session.h"
 #include "observerd/status.h"
@@ -179,17 +180,15 @@ find(struct shard *s, int64_t run_key)
     return session;
 }
 
-/* A run that was taken from us, or whose rows were refused: forget it and let it be claimed anew.
- */
-static void
-let_go(struct shard *s, struct session *session, enum writer_verdict verdict)
+void
+shard_let_go(struct shard *s, struct session *session, bool soon)
 {
     struct run_release *release = xcalloc(1, sizeof *release);
 
     release->mail.kind = CONTROL_RELEASE;
     release->run_key = session->run.run_key;
     release->fence = session->run.fence;
-    release->soon = verdict == WRITER_LOST;
+    release->soon = soon;
     writer_forget(session_writer(session), session->run.run_key, session->run.fence);
     session_drop(session);
     if (!mailbox_post(s->o.control, &release->mail))
@@ -215,7 +214,7 @@ take_results(struct shard *s, struct writer *writer)
             else if (results[i].verdict == WRITER_COMMITTED)
                 session_committed(session, &results[i]);
             else
-                let_go(s, session, results[i].verdict);
+                shard_let_go(s, session, results[i].verdict == WRITER_LOST);
         }
     } while (n == ARRAY_LEN(results));
 }
@@ -228,6 +227,7 @@ drain_all(struct shard *s)
     if (s->hello)
         rt_call_cancel(s->hello);
     s->hello = NULL;
+    heir_close_all(s);
     for (struct session *each = s->by_key; each; each = each->by_key.next)
         session_drain(each);
     atomic_store(&s->drained, true);
@@ -285,6 +285,27 @@ ambient_arrived(struct shard *s, struct ambient_mail *mail)
         session_look_for_signals(session);
 }
 
+/* The other one has it, or it is nobody's: then it is claimed anew. */
+static void
+handed(struct shard *s, const struct run_mail *m)
+{
+    struct session *session = find(s, m->run_key);
+
+    if (!session || session->run.fence != m->fence || session->state != SESSION_HANDING)
+        return;
+    if (m->yes)
+        session_drop(session);
+    else
+        shard_let_go(s, session, true);
+}
+
+static void
+leave(struct shard *s)
+{
+    for (struct session *each = s->by_key; each; each = each->by_key.next)
+        session_leave(each);
+}
+
 static void
 read_inbox(struct shard *s)
 {
@@ -312,6 +333,25 @@ read_inbox(struct shard *s)
         case SHARD_LOOK:
             for (session = s->by_key; session; session = session->by_key.next)
                 session_look_for_signals(session);
+            break;
+        case SHARD_INHERIT:
+            if (!s->draining)
+                heir_open(s, (struct heir_mail *)mail);
+            break;
+        case SHARD_UNHEIR:
+            heir_close(s, ((struct run_mail *)mail)->run_key);
+            break;
+        case SHARD_LET_IN:
+            session = find(s, ((struct run_mail *)mail)->run_key);
+            if (session && !s->draining)
+                session_hand_over(session, ((struct run_mail *)mail)->ordinal);
+            break;
+        case SHARD_HANDED:
+            handed(s, (struct run_mail *)mail);
+            break;
+        case SHARD_LEAVE:
+            if (!s->draining)
+                leave(s);
             break;
         }
         free(mail);
@@ -360,6 +400,7 @@ queue_main(void *arg)
         each->stream = NULL;
         session_drop(each);
     }
+    heir_forget_all(s);
     return NULL;
 }
 
@@ -410,6 +451,19 @@ bool
 shard_post(struct shard *s, struct mail *mail)
 {
     return mailbox_post(&s->inbox, mail);
+}
+
+bool
+run_mail_post(struct mailbox *to, int kind, const struct run_mail *what)
+{
+    struct run_mail *m = xcalloc(1, sizeof *m);
+
+    *m = *what;
+    m->mail = (struct mail){.kind = kind};
+    if (mailbox_post(to, &m->mail))
+        return true;
+    free(m);
+    return false;
 }
 
 bool

@@ -28,6 +28,7 @@
 #include "shared/price.h"
 
 struct ambient;
+struct heir;
 struct session;
 
 enum shard_mail {
@@ -36,6 +37,11 @@ enum shard_mail {
     SHARD_DRAIN,   /* struct mail */
     SHARD_AMBIENT, /* struct ambient_mail: yours? */
     SHARD_LOOK,    /* struct mail: the signal watch was away, look what others have stored */
+    SHARD_INHERIT, /* struct heir_mail: another instance's run shall become ours, see heir.h */
+    SHARD_UNHEIR,  /* struct run_mail: it does not */
+    SHARD_LET_IN,  /* struct run_mail: another instance reads this run's session; give it the run */
+    SHARD_HANDED,  /* struct run_mail: it is the other one's now, or (not yes) nobody's */
+    SHARD_LEAVE,   /* struct mail: let go what has no stream that could be missed */
 };
 
 /* Something happened to a session: look now. */
@@ -49,6 +55,17 @@ enum control_mail {
     CONTROL_RELEASE, /* struct run_release: let the run go, it is taken anew */
     CONTROL_CATALOG, /* struct catalog_row, see catalog.h */
     CONTROL_CLAIM,   /* struct mail: there are new runs */
+    CONTROL_HEIR,   /* struct run_mail: we read a session that we shall inherit, or (not yes) cannot
+                     */
+    CONTROL_STORED, /* struct run_mail: nothing of the run is unstored, it may be handed over */
+};
+
+/* What threads tell each other about one run that changes hands. */
+struct run_mail {
+    struct mail mail;
+    int64_t run_key, fence;
+    int64_t ordinal; /* the heir holds everything behind it */
+    bool yes;
 };
 
 struct run_release {
@@ -90,6 +107,7 @@ struct shard {
     /* queue thread only */
     struct timers timers;
     struct session *by_key, *by_session; /* hashes */
+    struct heir *heirs;                  /* hash, see heir.h */
     /* waiting for room, first in, first out */
     struct session *parked_head[LANE__COUNT], **parked_tail[LANE__COUNT];
     struct arena arena;       /* of the envelope in hand */
@@ -117,6 +135,9 @@ bool shard_post(struct shard *s, struct mail *mail) MUST_CHECK;
 /* Close streams, commit what is there, end the threads, free. False: rows were left behind. */
 bool shard_stop(struct shard *s, int64_t limit_ms);
 
+/* One of the mails about a run, to a shard or to control; false: not posted. */
+bool run_mail_post(struct mailbox *to, int kind, const struct run_mail *what) MUST_CHECK;
+
 /* --- for its sessions ----------------------------------------------------------------------- */
 
 /* A GetSession call may be made now; else *wait_ms says when to ask again. */
@@ -128,5 +149,8 @@ bool shard_mode_is_supported(const struct shard *s, const char *mode);
 /* The session's stream may not read on; it is resumed when there is room. */
 void shard_park(struct shard *s, struct session *session);
 void shard_forget_parked(struct shard *s, struct session *session);
+/* The run is free from here on, storing nothing more: for another instance, or to be loaded anew.
+ */
+void shard_let_go(struct shard *s, struct session *session, bool soon);
 
 #endif

@@ -1,7 +1,7 @@
 -- name:   instance_heartbeat
 -- params: instance_id uuid, lease_ms int, host text, version text, draining bool, runs int, streams_wanted int, streams_open int, config json, config_hash text, metrics json
--- result: one row: instances alive, live runs, claimable runs (told by the first of the living
---         instances only, so that sums over instances are right)
+-- result: one row: instances alive that do not leave, live runs, claimable runs (told by the first
+--         of the living instances only, so that sums over instances are right), other instances alive
 with me as (
     insert into observer_instances as i (instance_id, alive_until, host, version, draining, runs,
                                          streams_wanted, streams_open, config, config_hash, metrics)
@@ -26,5 +26,6 @@ live as (
      where not r.closed)
 select (select count(*) from others where not draining) + 1, live.runs,
        case when exists (select from others o, me where o.instance_id < me.instance_id) then 0
-            else live.free end
+            else live.free end,
+       (select count(*) from others)
   from live;

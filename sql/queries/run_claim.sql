@@ -11,7 +11,8 @@ with free as (
        and (not $3::boolean or o.fence = 0)
      order by o.next_poll_at
      limit $2::integer
-       for update skip locked)
+       for update skip locked),
+     asked as (delete from run_heirs h using free where h.run_key = free.run_key)
 update run_observers o
    set owner = $1::uuid, fence = o.fence + 1
   from free

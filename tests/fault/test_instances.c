@@ -16,6 +16,7 @@
 enum {
     RUNS = 200,
     FEWER_RUNS = 60,
+    SHARED_RUNS = 20,
     ENVELOPES = 20,
     SHARED_ENVELOPES = 15,
     RATE = 700,
@@ -190,17 +191,6 @@ remember_owners(void)
               &err, "owners");
 }
 
-/* Runs with a gap although their owner never went away. */
-static long
-gaps_of_others(struct crowd *c, const char *gone)
-{
-    return expect_sql_int(&world,
-                          "select count(*) from macp.observer_gaps g join owned_before b using "
-                          "(run_key) join macp.runs r using (run_key) where b.owner <> '%s' and "
-                          "r.id = any('%s')",
-                          gone, buf_cstr(&c->list));
-}
-
 /* Each session of the dead owner that ends before the takeover: exactly its last two. */
 static void
 expect_gaps_where_nobody_read(struct crowd *c, const char *gone)
@@ -260,35 +250,85 @@ only_sessions_without_a_reader_have_gaps_after_a_kill(void **state)
     crowd_free(&c);
 }
 
-/* Sessions end all the time; the runs of the one that stays must not notice anything. */
-static void
-only_runs_of_the_one_that_leaves_may_have_gaps(void **state)
+/* --- told to leave: the next one reads before the last one stops ----------------------------- */
+
+/* Told to leave, it hands all its runs over; how long it took. */
+static long
+leave(size_t i)
 {
-    char gone[UUID_LEN];
-    struct crowd_audit a;
+    int64_t began = clock_mono_ms();
+
+    assert_int_equal(world_stop_instance(&world, i, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
+    return (long)(clock_mono_ms() - began);
+}
+
+/* Sessions end all the time, a group after the other. */
+static void
+pump_in_groups(struct crowd *c)
+{
+    for (size_t i = 0; i < GROUPS; i++)
+        crowd_pump(c, &(struct crowd_load){.first = i * FEWER_RUNS / GROUPS,
+                                           .n = FEWER_RUNS / GROUPS,
+                                           .envelopes = 20 + 10 * (int)i,
+                                           .rate = 150,
+                                           .watched = true});
+}
+
+static void
+rolling_restart_of_a_pair_leaves_no_moment_unread(void **state)
+{
+    struct err err = {0};
     struct crowd c;
+    long took[2];
 
     (void)state;
     have_instances(2);
     set_compaction(true);
     crowd_post(&c, &world, FEWER_RUNS);
     all_owned(&c);
-    for (size_t i = 0; i < GROUPS; i++)
-        crowd_pump(&c, &(struct crowd_load){.first = i * FEWER_RUNS / GROUPS,
-                                            .n = FEWER_RUNS / GROUPS,
-                                            .envelopes = 20 + 5 * (int)i,
-                                            .rate = 150});
+    expect_shared(&c, 2);
+    pump_in_groups(&c);
     crowd_wait_stored(&c, FEWER_RUNS * 17); /* the first group is about to end */
-    remember_owners();
-    memcpy(gone, world.instances[0].id, UUID_LEN);
-    assert_int_equal(world_stop_instance(&world, 0, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
-    wait_taken_over(&c, gone, HANDED_OVER_WITHIN_MS);
+    for (size_t i = 0; i < 2; i++) {
+        long before = crowd_owned(&c, world.instances[i].id);
+
+        took[i] = leave(i);
+        print_message("instance %zu left within %ld ms, with %ld runs\n", i, took[i], before);
+        expect_ok(world_start_instance(&world, i, &err), &err, "start the next version");
+        expect_sql_becomes(&world, "1",
+                           "select count(*) from macp.observer_instances where instance_id = '%s' "
+                           "and not draining",
+                           world.instances[i].id);
+    }
+    assert_true(crowd_is_pumping(&c)); /* or nothing was going on any more */
     crowd_pumped(&c);
-    crowd_wait_status(&c, "completed");
-    crowd_audit(&c, false, &a);
-    crowd_print_audit("compaction, one of two left", &a);
-    crowd_expect_honest(&a);
-    assert_int_equal(gaps_of_others(&c, gone), 0);
+    crowd_expect_whole(&c, "rolling restart of two");
+    set_compaction(false);
+    crowd_free(&c);
+}
+
+/* One has them all; another one joins and gets runs of it, while sessions go on and end. */
+static void
+joined_instance_gets_its_share_without_a_gap(void **state)
+{
+    struct err err = {0};
+    struct crowd c;
+    long got;
+
+    (void)state;
+    have_instances(1);
+    set_compaction(true);
+    crowd_post(&c, &world, SHARED_RUNS);
+    crowd_wait_owned(&c, world.instances[0].id, SHARED_RUNS, TAKEN_WITHIN_MS);
+    crowd_pump(
+        &c, &(struct crowd_load){.n = SHARED_RUNS, .envelopes = 80, .rate = 250, .watched = true});
+    world.instances[1].id[0] = '\0';
+    expect_ok(world_start_instance(&world, 1, &err), &err, "start another observer");
+    crowd_pumped(&c);
+    got = crowd_owned(&c, world.instances[1].id);
+    print_message("the one that joined has %ld of %d runs\n", got, SHARED_RUNS);
+    crowd_expect_whole(&c, "another one joins");
+    assert_in_range(got, SHARED_RUNS / 4, SHARED_RUNS / 2); /* never more than half */
     set_compaction(false);
     crowd_free(&c);
 }
@@ -337,7 +377,8 @@ main(void)
         cmocka_unit_test(killed_one_of_two_is_taken_over_within_the_lease),
         cmocka_unit_test(one_of_three_leaves_and_one_is_killed),
         cmocka_unit_test(only_sessions_without_a_reader_have_gaps_after_a_kill),
-        cmocka_unit_test(only_runs_of_the_one_that_leaves_may_have_gaps),
+        cmocka_unit_test(rolling_restart_of_a_pair_leaves_no_moment_unread),
+        cmocka_unit_test(joined_instance_gets_its_share_without_a_gap),
         cmocka_unit_test(only_the_owner_of_a_run_moved_it),
         cmocka_unit_test(stored_projections_are_what_refolding_gives),
     };

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "observerd/heir.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
@@ -83,6 +84,13 @@ void
 rt_stream_resume(struct rt_stream *s)
 {
     s->parked = false;
+}
+
+void
+rt_stream_give(struct rt_stream *s, const struct rt_stream_ops *ops, void *ctx)
+{
+    s->ops = *ops;
+    s->ctx = ctx;
 }
 
 void
@@ -208,10 +216,16 @@ writer_stop(struct writer *w UNUSED, int64_t limit_ms UNUSED)
 
 static struct config *cfg;
 static struct shard shard;
+static struct mailbox control;
 static struct session *s;
 
 static inline void
 hello_due(struct timer *t UNUSED)
+{
+}
+
+static inline void
+no_wake(void *ctx UNUSED)
 {
 }
 
@@ -246,7 +260,9 @@ open_stage(void **state UNUSED)
     bulk = (struct writer){.full = false};
     batch_init(&bulk.batch);
     bulk.batch.serial = 1;
-    shard = (struct shard){.o = {.cfg = cfg}, .writers = {&writer, &bulk}, .ready = true};
+    mailbox_init(&control, 100, no_wake, NULL);
+    shard = (struct shard){
+        .o = {.cfg = cfg, .control = &control}, .writers = {&writer, &bulk}, .ready = true};
     shard.modes = json_array();
     for (int lane = 0; lane < LANE__COUNT; lane++)
         shard.parked_tail[lane] = &shard.parked_head[lane];
@@ -265,6 +281,8 @@ close_stage(void **state UNUSED)
     assert_null(shard.by_key);
     assert_null(shard.by_session);
     assert_null(shard.parked_head[LANE_ORDINARY]);
+    heir_close_all(&shard);
+    mailbox_fini(&control);
     timer_cancel(&shard.timers, &shard.hello_timer);
     assert_int_equal(shard.timers.n, 0);
     timers_fini(&shard.timers);

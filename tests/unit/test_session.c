@@ -475,6 +475,137 @@ test_dropped_run_leaves_nothing_behind(void **state UNUSED)
     assert_int_equal(shard.counts.runs, 0);
 }
 
+/* --- another instance's turn ----------------------------------------------------------------- */
+
+static struct run_mail
+told_control(int kind)
+{
+    struct run_mail *m = (struct run_mail *)mailbox_take_all(&control), copy;
+
+    assert_non_null(m);
+    assert_int_equal(m->mail.kind, kind);
+    assert_null(m->mail.next);
+    copy = *m;
+    free(m);
+    return copy;
+}
+
+static void
+test_handed_over_run_records_nothing_more_and_keeps_its_stream(void **state UNUSED)
+{
+    streaming();
+    swap();
+    session_hand_over(s, 2);
+    assert_int_equal(s->state, SESSION_STREAMING); /* the heir is ahead of us: too early */
+    envelope("Proposal", "m2");
+    writer.behind = true;
+    session_hand_over(s, 2);
+    assert_int_equal(s->state, SESSION_HANDING);
+    assert_non_null(entry()->projection);
+    fire();
+    assert_null(mailbox_take_all(&control)); /* not stored yet */
+    swap();
+    envelope("Vote", "m3");
+    send_to(stream(), "Commitment", "m4", SESSION);
+    session_wake(s);
+    assert_nothing_stored();
+    writer.behind = false;
+    fire();
+    assert_int_equal(told_control(CONTROL_STORED).run_key, 7);
+    assert_true(streams[0].live);
+    session_drop(s);
+    s = NULL;
+    assert_false(streams[0].live);
+}
+
+static void
+test_run_without_a_stream_is_let_go_when_it_is_stored(void **state UNUSED)
+{
+    adopt(RUN_STARTING, 0, 2);
+    session_leave(s);
+    fire();
+    assert_int_equal(told_control(CONTROL_RELEASE).run_key, 7);
+    assert_null(shard.by_key);
+    adopt(RUN_COMPLETED, 5, 20);
+    session_leave(s);
+    fire();
+    told_control(CONTROL_RELEASE);
+    streaming();
+    session_leave(s); /* its stream could miss something */
+    assert_int_equal(s->state, SESSION_STREAMING);
+}
+
+static void
+inherit(int64_t cursor)
+{
+    struct heir_mail *m = xcalloc(1, sizeof *m + sizeof SESSION);
+
+    m->run_key = 7;
+    m->cursor = cursor;
+    memcpy(m->session_id, SESSION, sizeof SESSION);
+    heir_open(&shard, m);
+    free(m);
+}
+
+static void
+test_inherited_stream_proves_itself_and_goes_on_behind_what_is_stored(void **state UNUSED)
+{
+    struct run_mail m;
+
+    inherit(5);
+    assert_int_equal(streams[0].after, 4);
+    send_to(&streams[0], "Vote", "m5", SESSION);
+    m = told_control(CONTROL_HEIR);
+    assert_true(m.yes);
+    assert_int_equal(m.ordinal, 5);
+    assert_true(streams[0].parked);
+    adopt(RUN_RUNNING, 7, 40); /* the last owner has stored two more */
+    assert_false(stream()->parked);
+    assert_int_equal(n_streams, 1);
+    assert_int_equal(shard.counts.streams_open, 1);
+    swap();
+    envelope("Vote", "m6");
+    envelope("Vote", "m7");
+    assert_nothing_stored();
+    envelope("Vote", "m8");
+    assert_int_equal(rows(BATCH_RAW), 1);
+    assert_int_equal(s->run.cursor, 8);
+}
+
+static void
+test_inherited_stream_that_is_ahead_of_what_is_stored_is_opened_anew(void **state UNUSED)
+{
+    inherit(0);
+    send_to(&streams[0], "SessionStart", "m1", SESSION);
+    assert_int_equal(told_control(CONTROL_HEIR).ordinal, 1);
+    adopt(RUN_RUNNING, 0, 4);
+    assert_false(streams[0].live);
+    assert_null(s->stream);
+    ANSWER(OPEN, 1);
+    fire();
+    assert_int_equal(stream()->after, 0);
+}
+
+static void
+test_heir_that_is_refused_or_cut_says_so(void **state UNUSED)
+{
+    static const uint8_t compacted[] = {0x12, 0x03, 0x0a, 0x01, 'x'}; /* an error in the stream */
+
+    inherit(5);
+    streams[0].ops.message(streams[0].ctx, compacted, sizeof compacted);
+    assert_false(told_control(CONTROL_HEIR).yes);
+    assert_false(streams[0].live);
+    assert_null(shard.heirs);
+    inherit(5);
+    streams[1].ops.closed(streams[1].ctx, &(struct rt_status){.code = RT_UNAVAILABLE});
+    assert_false(told_control(CONTROL_HEIR).yes);
+    assert_null(shard.heirs);
+    inherit(5);
+    heir_close(&shard, 7);
+    assert_false(streams[2].live);
+    assert_null(mailbox_take_all(&control));
+}
+
 static void
 test_compaction_texts(void **state UNUSED)
 {
@@ -529,6 +660,11 @@ main(void)
         T(test_resumed_run_goes_on_at_its_cursor),
         T(test_drained_run_leaves_its_deadline_without_the_outage),
         T(test_dropped_run_leaves_nothing_behind),
+        T(test_handed_over_run_records_nothing_more_and_keeps_its_stream),
+        T(test_run_without_a_stream_is_let_go_when_it_is_stored),
+        T(test_inherited_stream_proves_itself_and_goes_on_behind_what_is_stored),
+        T(test_inherited_stream_that_is_ahead_of_what_is_stored_is_opened_anew),
+        T(test_heir_that_is_refused_or_cut_says_so),
         T(test_compaction_texts),
     };
 
