@@ -24,6 +24,7 @@
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
 #include "observerd/retention.h"
+#include "observerd/settings.h"
 #include "observerd/shard.h"
 #include "observerd/status.h"
 #include "observerd/supervisor.h"
@@ -47,6 +48,7 @@ enum {
 };
 
 struct app {
+    const struct program *program;
     const struct config *cfg;
     struct db *db;
     struct claim *claim;
@@ -56,7 +58,7 @@ struct app {
     struct discovery *discovery; /* NULL: only what is posted is observed */
     struct ambient *ambient;     /* NULL: signals are not watched */
     struct retention *retention;
-    struct redactor *redactor;
+    struct settings settings;
     struct price_list *prices;
     struct status status;
     struct supervisor supervisor;
@@ -64,7 +66,7 @@ struct app {
     struct mailbox inbox;
     struct notifier notifier;
     int signals, bell; /* descriptors */
-    bool stopping;
+    bool stopping, reload;
     bool listening; /* LISTEN was made on the current connection */
     bool away; /* Postgres did not answer: only the heartbeat tries, so that signals are seen */
     int64_t heartbeat_ms, heartbeat_at, claim_at, notify_at, page_at;
@@ -251,6 +253,40 @@ do_due(struct app *app)
     }
 }
 
+/* --- reloading ----------------------------------------------------------------------------- */
+
+static void
+tell_shards(struct app *app)
+{
+    for (size_t i = 0; i < app->n_shards; i++) {
+        struct shard_reload *mail = xcalloc(1, sizeof *mail);
+
+        mail->mail.kind = SHARD_RELOAD;
+        mail->cfg = app->settings.cfg;
+        mail->redactor = app->settings.redactor;
+        if (!shard_post(app->shards[i], &mail->mail)) {
+            log_error("a shard's inbox is full: it keeps its settings, reload again");
+            free(mail);
+        }
+    }
+}
+
+static void
+reload(struct app *app)
+{
+    app->reload = false;
+    supervisor_reloading();
+    if (settings_reload(&app->settings)) {
+        app->cfg = app->settings.cfg;
+        app->claim->cfg = app->settings.cfg;
+        retention_reload(app->retention, app->settings.cfg);
+        tell_shards(app);
+        app->heartbeat_at = 0; /* the row shows what is in force */
+        log_info("reloaded");
+    }
+    supervisor_reloaded(&app->supervisor);
+}
+
 /* --- the loop ---------------------------------------------------------------------------- */
 
 static void
@@ -259,8 +295,10 @@ read_signals(struct app *app)
     struct signalfd_siginfo info;
 
     while (read(app->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+        if (info.ssi_signo == SIGHUP) {
+            app->reload = true;
             continue;
+        }
         if (app->stopping) {
             log_warn("second signal, leaving at once");
             _exit(EXIT_FAILURE);
@@ -313,7 +351,7 @@ start(struct app *app, struct err *err)
 {
     const struct config *cfg = app->cfg;
 
-    if (!redact_new(cfg->redact_patterns.items, cfg->redact_patterns.n, &app->redactor, err) ||
+    if (!settings_init(&app->settings, app->program, cfg, err) ||
         !price_list_load(cfg->model_prices_file, &app->prices, err))
         return false;
     /* Every run may be let go at once, and none may be forgotten. */
@@ -332,7 +370,7 @@ start(struct app *app, struct err *err)
     for (size_t i = 0; i < app->n_shards; i++)
         if (!shard_start(
                 &(struct shard_options){.cfg = cfg,
-                                        .redactor = app->redactor,
+                                        .redactor = app->settings.redactor,
                                         .prices = app->prices,
                                         .notifier = &app->notifier,
                                         .alive_until_ms = &app->claim->alive_until_ms,
@@ -413,7 +451,7 @@ stop(struct app *app)
 }
 
 static int
-run(const struct config *cfg)
+run(const struct program *program, const struct config *cfg)
 {
     struct app *app = xcalloc(1, sizeof *app); /* the notifier makes it large */
     sigset_t set;
@@ -421,6 +459,7 @@ run(const struct config *cfg)
     struct err err;
     bool ok;
 
+    app->program = program;
     app->cfg = cfg;
     /* Instances must not act in step. */
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
@@ -448,6 +487,8 @@ run(const struct config *cfg)
     log_info("macp-observerd %s observes %s as %s", MACP_VERSION, cfg->runtime_address,
              app->claim->instance_id);
     while (!app->stopping) {
+        if (app->reload)
+            reload(app);
         do_due(app);
         wait_for_work(app);
     }
@@ -464,7 +505,7 @@ run(const struct config *cfg)
     claim_free(app->claim);
     mailbox_fini(&app->inbox);
     notifier_fini(&app->notifier);
-    redact_free(app->redactor);
+    settings_fini(&app->settings);
     price_list_free(app->prices);
     db_close(app->db);
     free(app->shards);
@@ -547,7 +588,7 @@ main(int argc, char **argv)
     status = strcmp(command, "migrate") == 0     ? migrate(cfg)
              : strcmp(command, "rebuild") == 0   ? rebuild(cfg, argc - arg, argv + arg)
              : strcmp(command, "retention") == 0 ? retention(cfg, argc - arg, argv + arg)
-                                                 : run(cfg);
+                                                 : run(&program, cfg);
     config_free(cfg);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ enum {
 };
 
 struct retention {
-    const struct config *cfg;
+    _Atomic(const struct config *) cfg; /* for the next pass */
     struct db *db;
     pthread_t thread;
 
@@ -165,6 +166,12 @@ retention_start(const struct config *cfg)
     if (pthread_create(&r->thread, NULL, retention_main, r) != 0)
         BUG("cannot start a thread");
     return r;
+}
+
+void
+retention_reload(struct retention *r, const struct config *cfg)
+{
+    r->cfg = cfg;
 }
 
 void

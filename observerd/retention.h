@@ -18,6 +18,8 @@
 struct retention;
 
 struct retention *retention_start(const struct config *cfg) MUST_CHECK;
+/* Other settings from the next pass on; they and the earlier ones are borrowed. */
+void retention_reload(struct retention *r, const struct config *cfg);
 /* Begin nothing new; does not wait. NULL is fine. */
 void retention_quiet(struct retention *r);
 /* What is being removed just now is finished or left, free. NULL is fine. */

@@ -307,6 +307,15 @@ leave(struct shard *s)
 }
 
 static void
+reload(struct shard *s, const struct shard_reload *mail)
+{
+    s->o.cfg = mail->cfg;
+    s->o.redactor = mail->redactor;
+    for (struct session *each = s->by_key; each; each = each->by_key.next)
+        each->normalizer.redactor = mail->redactor;
+}
+
+static void
 read_inbox(struct shard *s)
 {
     struct mail *mail = mailbox_take_all(&s->inbox), *next;
@@ -352,6 +361,9 @@ read_inbox(struct shard *s)
         case SHARD_LEAVE:
             if (!s->draining)
                 leave(s);
+            break;
+        case SHARD_RELOAD:
+            reload(s, (struct shard_reload *)mail);
             break;
         }
         free(mail);

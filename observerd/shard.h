@@ -42,12 +42,20 @@ enum shard_mail {
     SHARD_LET_IN,  /* struct run_mail: another instance reads this run's session; give it the run */
     SHARD_HANDED,  /* struct run_mail: it is the other one's now, or (not yes) nobody's */
     SHARD_LEAVE,   /* struct mail: let go what has no stream that could be missed */
+    SHARD_RELOAD,  /* struct shard_reload */
 };
 
 /* Something happened to a session: look now. */
 struct shard_wake {
     struct mail mail;
     char session_id[]; /* NUL-ended */
+};
+
+/* Other settings from now on; they and the earlier ones are borrowed for the shard's life. */
+struct shard_reload {
+    struct mail mail;
+    const struct config *cfg;
+    const struct redactor *redactor;
 };
 
 /* What the queue thread tells the control thread. */

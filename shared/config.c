@@ -11,6 +11,7 @@
 
 #include "shared/buf.h"
 #include "shared/config_check.h"
+#include "shared/config_file.h"
 #include "shared/uuid.h"
 
 enum { NAME_MAX_LEN = 64, FILE_MAX = 65536, SHOWN_MAX = 80 };
@@ -572,6 +573,7 @@ config_load(enum config_process who, char *const envp[], struct config **out,
     size_t errors = report->count[CONFIG_ERROR];
 
     cfg->process = who;
+    cfg->env_file = "";
     for (size_t i = 0; i < CONFIG_KEY__COUNT; i++)
         load_row(&l, i);
     derive(&l);
@@ -586,9 +588,18 @@ config_load(enum config_process who, char *const envp[], struct config **out,
 }
 
 bool
-config_load_env(enum config_process who, struct config **out, struct config_report *report)
+config_load_env(enum config_process who, const char *env_file, struct config **out,
+                struct config_report *report)
 {
-    return config_load(who, environ, out, report);
+    struct arena arena = {0};
+    char **envp = environ;
+    bool ok = (!*env_file || config_file_read(env_file, environ, &arena, &envp, report)) &&
+              config_load(who, envp, out, report);
+
+    if (ok)
+        (*out)->env_file = arena_strndup(&(*out)->arena, env_file, strlen(env_file));
+    arena_fini(&arena);
+    return ok;
 }
 
 void

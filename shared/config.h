@@ -302,6 +302,7 @@ struct config {
     int64_t webhook_retry_s[CONFIG_RETRIES_MAX]; /* webhook_retry_schedule as numbers */
     size_t webhook_retry_n;
     bool is_set[CONFIG_KEY__COUNT]; /* given by the environment or a file, not by default */
+    const char *env_file;           /* whose settings go before the environment's; "": none */
     struct arena arena;             /* owns every text above */
 };
 
@@ -345,9 +346,19 @@ struct config_row {
  */
 bool config_load(enum config_process who, char *const envp[], struct config **out,
                  struct config_report *report) MUST_CHECK;
-/* The same from the environment of this process: the only place that reads it. */
-bool config_load_env(enum config_process who, struct config **out,
+/*
+ * The same from the environment of this process, and before that from the file, when it is not "".
+ * The only place that reads the environment.
+ */
+bool config_load_env(enum config_process who, const char *env_file, struct config **out,
                      struct config_report *report) MUST_CHECK;
+/*
+ * Read again what running was read from. *out has the new values of what may be reloaded and those
+ * of running for everything else, so running must live as long; the report says what changed, and
+ * what would need a restart. False: a value is bad, and nothing changes.
+ */
+bool config_reload(const struct config *running, struct config **out,
+                   struct config_report *report) MUST_CHECK;
 void config_free(struct config *cfg);
 
 /* Add a problem found elsewhere (a pattern that does not compile, say). */
@@ -358,6 +369,8 @@ void config_report_fini(struct config_report *report);
 void config_report_print(const struct config_report *report, FILE *to);
 
 const struct config_row *config_row(enum config_key key);
+/* The value as it is shown: secrets masked. */
+void config_write_value(struct buf *out, const struct config *cfg, const struct config_row *row);
 
 /* Table of the variables one program reads: name, type, default, bounds, meaning. */
 void config_print_help(FILE *to, enum config_process who);

@@ -159,8 +159,8 @@ config_print_example(FILE *to, enum config_process who)
 
 /* --- values -------------------------------------------------------------------------------- */
 
-static void
-write_value(struct buf *out, const struct config *cfg, const struct config_row *row)
+void
+config_write_value(struct buf *out, const struct config *cfg, const struct config_row *row)
 {
     const void *field = field_of(cfg, row);
     const struct config_list *list = field;
@@ -199,7 +199,7 @@ config_print_effective(FILE *to, const struct config *cfg, enum config_process w
         if (!(row->process & who))
             continue;
         buf_printf(&text, "%s=", row->name);
-        write_value(&text, cfg, row);
+        config_write_value(&text, cfg, row);
         buf_str(&text, cfg->is_set[key] ? "\n" : "  # default\n");
     }
     fputs(buf_cstr(&text), to);
@@ -219,7 +219,7 @@ write_json_value(struct buf *out, const struct config *cfg, const struct config_
     switch (config_types[row->type].kind) {
     case CONFIG_KIND_INT:
     case CONFIG_KIND_BOOL:
-        write_value(out, cfg, row);
+        config_write_value(out, cfg, row);
         break;
     case CONFIG_KIND_TEXT:
         write_json_text(out, *(const char *const *)field_of(cfg, row));
@@ -265,7 +265,7 @@ config_hash(const struct config *cfg, char out[CONFIG_HASH_LEN])
         if (row->process != CONFIG_BOTH || row->flags & (CONFIG_SECRET | CONFIG_LOCAL))
             continue;
         buf_printf(&text, "%s=", row->name);
-        write_value(&text, cfg, row);
+        config_write_value(&text, cfg, row);
         buf_char(&text, '\n');
     }
     for (size_t i = 0; i < text.len; i++)

@@ -37,4 +37,11 @@ struct program {
 bool program_start(const struct program *p, int argc, char **argv, struct config **cfg,
                    const char **command, int *arg, int *status) MUST_CHECK;
 
+/*
+ * Read the settings again and say in the log what changed; the log's level follows at once. *out
+ * as config_reload gives it. False: a value is bad, everything stays as it was.
+ */
+bool program_reload(const struct program *p, const struct config *running,
+                    struct config **out) MUST_CHECK;
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,89 @@ supervisor_is_told_of_start_life_and_end(void **state)
     world.options.observerd_env = NULL;
 }
 
+/* --- settings that change ----------------------------------------------------------------------
+ */
+
+static char env_file[160];
+
+static void
+write_settings(const char *text)
+{
+    FILE *f = fopen(env_file, "w");
+
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+}
+
+static bool
+log_says(void *ctx)
+{
+    char *log = process_log_tail(world.observerd.log, 1 << 16);
+    bool said = strstr(log, ctx) != NULL;
+
+    free(log);
+    return said;
+}
+
+static void
+expect_logged(const char *text)
+{
+    if (!process_poll(log_says, (void *)text, process_slow(10000)))
+        fail_msg("not in the log: %s", text);
+}
+
+static void
+reload_changes_what_may_change(void **state)
+{
+    struct notify_socket socket;
+    struct err err = {0};
+    char socket_env[200];
+    const char *env[] = {socket_env, NULL};
+    struct posted run;
+
+    (void)state;
+    for (size_t i = 0; i < INSTANCES; i++) /* whose run it is shall be no question */
+        assert_int_equal(world_stop_instance(&world, i, SIGTERM, process_slow(10000)), 0);
+    expect_ok(notify_socket_open(&socket, world.dir, &err), &err, "socket");
+    snprintf(socket_env, sizeof socket_env, "NOTIFY_SOCKET=%s", socket.path);
+    snprintf(env_file, sizeof env_file, "%s/settings", world.dir);
+    write_settings("STREAM_BACKOFF_MAX_MS=200\n");
+    world.options.observerd_env = env;
+    world.options.observerd_env_file = env_file;
+    expect_ok(world_start_observerd(&world, &err), &err, "start observerd");
+    expect_heard(&socket, "READY=1", 1);
+
+    /* A run that is held already is redacted from then on, too. */
+    expect_posted(&world, DECISION, NULL, &run);
+    expect_sql_becomes(&world, "starting", "select status from macp.runs where id = '%s'", run.run);
+    write_settings("STREAM_BACKOFF_MAX_MS=200\nLOG_LEVEL=debug\nMACP_REDACT_PATTERNS=bl.e\n"
+                   "OBSERVERD_BATCH_EVENTS=7\n");
+    process_signal(&world.observerd, SIGHUP);
+    expect_heard(&socket, "RELOADING=1", 1);
+    expect_heard(&socket, "READY=1", 2);
+    expect_logged("LOG_LEVEL: is now \\\"debug\\\", was \\\"info\\\"");
+    expect_logged("OBSERVERD_BATCH_EVENTS: has changed; that takes effect at the next start");
+    expect_sql_becomes(&world, "debug 1000",
+                       "select concat_ws(' ', config ->> 'LOG_LEVEL', config ->> "
+                       "'OBSERVERD_BATCH_EVENTS') from macp.observer_instances where alive_until "
+                       "> now()");
+
+    write_settings("LOG_LEVEL=loud\n");
+    process_signal(&world.observerd, SIGHUP);
+    expect_heard(&socket, "READY=1", 3);
+    expect_logged("reload refused");
+    expect_played(&world, "decision.minimal", run.session, NULL);
+    expect_status(&world, run.run, "completed");
+    expect_sql(&world, "t",
+               "select count(*) filter (where data::text like '%%[REDACTED]%%') > 0 and count(*) "
+               "filter (where data::text like '%%blue%%') = 0 from macp.run_events_canonical join "
+               "macp.runs r using (run_key) where r.id = '%s'",
+               run.run);
+    assert_int_equal(world_stop_observerd(&world, process_slow(10000)), 0);
+    notify_socket_close(&socket);
+}
+
 static int
 start(void **state)
 {
@@ -212,6 +296,7 @@ main(void)
         cmocka_unit_test(metrics_of_all_observers_add_up),
         cmocka_unit_test(pages_of_all_processes_are_well_formed),
         cmocka_unit_test(supervisor_is_told_of_start_life_and_end),
+        cmocka_unit_test(reload_changes_what_may_change),
     };
 
     return cmocka_run_group_tests_name("operating", tests, start, stop);

@@ -233,7 +233,13 @@ start_program(struct world *w, struct process *process, const char *name, const 
 {
     char program[PATH_MAX + 32], url[POSTGRES_URL_LEN + 32], address[160], bearer[320], metrics[64];
     const char *env[ENV_MAX] = {NULL};
-    const char *argv[4] = {program, args[0], args[1], NULL};
+    const char *file = w->options.observerd_env_file;
+    const char *argv[] = {program,
+                          file ? "--env-file" : args[0],
+                          file ? file : args[1],
+                          file ? args[0] : NULL,
+                          file ? args[1] : NULL,
+                          NULL};
 
     snprintf(program, sizeof(program), "%s/macp-observerd", w->build);
     snprintf(url, sizeof(url), "DATABASE_URL=%s", w->observer_url);

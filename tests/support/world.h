@@ -42,6 +42,7 @@ struct world_options {
     struct postgres *cluster;         /* NULL: a cluster of its own */
     const char *const *runtime_args;  /* more arguments for the scripted runtime, NULL ended */
     const char *const *observerd_env; /* "NAME=value", NULL ended; replaces the default of a name */
+    const char *observerd_env_file;   /* settings of observers besides; NULL: none */
     const char *const *fcgi_env;      /* the same for macp-fcgi */
     const char *runtime_address;      /* use this runtime instead of the scripted one */
     const char *runtime_bearer;       /* credential for it; NULL: the scripted one's observer */
