@@ -62,8 +62,9 @@ report(struct catalog_entry *e, const struct rt_status *status, const ProtobufCM
         message_json(&body, document);
         row->body = buf_steal(&body);
     } else {
-        snprintf(row->detail, sizeof row->detail, "%s: %s", rt_code_name(status->code),
-                 status->text);
+        snprintf(row->detail, sizeof row->detail, "%s%s%s",
+                 status->by_breaker ? "" : rt_code_name(status->code),
+                 status->by_breaker ? "" : ": ", status->text);
     }
     if (!mailbox_post(e->catalog->control, &row->mail))
         catalog_row_free(row); /* the next one comes soon */

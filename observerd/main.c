@@ -20,6 +20,7 @@
 #include "observerd/claim.h"
 #include "observerd/discovery.h"
 #include "observerd/handover.h"
+#include "observerd/outbound.h"
 #include "observerd/page.h"
 #include "observerd/rebuild.h"
 #include "observerd/redact.h"
@@ -45,6 +46,7 @@ enum {
     LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
     LEAVE_BEAT_MS = 500,
     LEAVE_REST_MS = 3000, /* what is kept of the drain limit for runs that nobody takes */
+    BREAKER_EVERY_MS = 500, /* how soon a reset is noticed */
 };
 
 struct app {
@@ -63,13 +65,17 @@ struct app {
     struct status status;
     struct supervisor supervisor;
     struct page *page; /* NULL: nobody could listen there, yet */
+    struct outbound *outbound;
+    struct rt_options runtime;   /* owns its credential and breaker */
+    atomic_bool breaker_changed; /* to be published */
+    int64_t breaker_reset_ms;    /* the last one that was followed, by the database's clock */
     struct mailbox inbox;
     struct notifier notifier;
     int signals, bell; /* descriptors */
     bool stopping, reload;
     bool listening; /* LISTEN was made on the current connection */
     bool away; /* Postgres did not answer: only the heartbeat tries, so that signals are seen */
-    int64_t heartbeat_ms, heartbeat_at, claim_at, notify_at, page_at;
+    int64_t heartbeat_ms, heartbeat_at, claim_at, notify_at, page_at, breaker_at;
 };
 
 static void
@@ -169,6 +175,39 @@ send_notifications(struct app *app)
         log_err(LOG_DEBUG, &err, "readers were not told"); /* they look by themselves */
 }
 
+static void
+breaker_changed(void *ctx)
+{
+    struct app *app = ctx;
+
+    atomic_store(&app->breaker_changed, true);
+    ring(app);
+}
+
+/* Say what the breaker does, and do what an operator told all of them. */
+static bool
+sync_breaker(struct app *app, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL;
+    AUTO_BUF history = {0};
+    struct db_args args;
+    int64_t reset_ms;
+
+    db_args_init(&args);
+    db_arg_text(&args, app->claim->instance_id);
+    db_arg_text(&args, breaker_state_name(breaker_read(app->runtime.breaker, &history)));
+    db_arg_text(&args, buf_cstr(&history));
+    if (!db_run(app->db, SQL_BREAKER_SYNC, &args, &rows, err))
+        return false;
+    reset_ms = db_rows(rows) > 0 ? db_int(rows, 0, 0) : 0;
+    if (reset_ms > app->breaker_reset_ms) {
+        log_info("the breaker is reset");
+        app->breaker_reset_ms = reset_ms;
+        breaker_reset(app->runtime.breaker);
+    }
+    return true;
+}
+
 static bool
 beat(struct app *app, struct err *err)
 {
@@ -251,6 +290,16 @@ do_due(struct app *app)
         }
         app->claim_at = now + claim_ms;
     }
+    if (atomic_exchange(&app->breaker_changed, false))
+        app->breaker_at = 0;
+    if (!app->away && now >= app->breaker_at) {
+        if (!sync_breaker(app, &err)) {
+            log_err(LOG_WARN, &err, "the state of the breaker is not published");
+            app->away = err.code == ERR_DB;
+            app->heartbeat_at = 0;
+        }
+        app->breaker_at = now + BREAKER_EVERY_MS;
+    }
 }
 
 /* --- reloading ----------------------------------------------------------------------------- */
@@ -316,6 +365,8 @@ earliest(const struct app *app)
         at = supervisor_due(&app->supervisor);
     if (!app->away && app->claim_at < at)
         at = app->claim_at;
+    if (!app->away && app->breaker_at < at)
+        at = app->breaker_at;
     return at;
 }
 
@@ -346,6 +397,28 @@ wait_for_work(struct app *app)
 
 /* --- start and stop ------------------------------------------------------------------------ */
 
+static struct rt_options
+runtime_options(struct app *app)
+{
+    const struct config *cfg = app->cfg;
+
+    return (struct rt_options){
+        .cfg = cfg,
+        .credential = credential_new(&(struct credential_options){.cfg = cfg,
+                                                                  .outbound = app->outbound,
+                                                                  .send = outbound_send,
+                                                                  .mono_ms = clock_mono_ms,
+                                                                  .wall_ms = clock_wall_ms}),
+        .breaker = breaker_new(
+            &(struct breaker_options){.threshold = cfg->runtime_circuit_breaker_threshold,
+                                      .reset_ms = cfg->runtime_circuit_breaker_reset_ms,
+                                      .mono_ms = clock_mono_ms,
+                                      .wall_ms = clock_wall_ms,
+                                      .changed = breaker_changed,
+                                      .ctx = app}),
+    };
+}
+
 static bool
 start(struct app *app, struct err *err)
 {
@@ -366,10 +439,14 @@ start(struct app *app, struct err *err)
     if (cfg->signals_enabled)
         app->ambient = ambient_start(cfg, app->shards, app->n_shards);
     app->claim = claim_new(cfg, app->db);
+    if (!outbound_start(cfg, &app->outbound, err))
+        return false;
+    app->runtime = runtime_options(app);
     app->status.instance_id = app->claim->instance_id;
     for (size_t i = 0; i < app->n_shards; i++)
         if (!shard_start(
                 &(struct shard_options){.cfg = cfg,
+                                        .runtime = &app->runtime,
                                         .redactor = app->settings.redactor,
                                         .prices = app->prices,
                                         .notifier = &app->notifier,
@@ -385,6 +462,7 @@ start(struct app *app, struct err *err)
     if (cfg->session_discovery_enabled)
         app->discovery = discovery_start(cfg, &app->inbox);
     return watch_start(&(struct watch_options){.cfg = cfg,
+                                               .runtime = &app->runtime,
                                                .shards = app->shards,
                                                .n_shards = app->n_shards,
                                                .control = &app->inbox,
@@ -442,6 +520,7 @@ stop(struct app *app)
     }
     ambient_stop(app->ambient, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
     retention_stop(app->retention);
+    outbound_stop(app->outbound);
     send_notifications(app);
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
@@ -502,6 +581,8 @@ run(const struct program *program, const struct config *cfg)
         else
             free(mail);
     }
+    credential_free(app->runtime.credential);
+    breaker_free(app->runtime.breaker);
     claim_free(app->claim);
     mailbox_fini(&app->inbox);
     notifier_fini(&app->notifier);

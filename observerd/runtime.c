@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "macp/v1/core.pb-c.h"
 #include "macp/v1/policy.pb-c.h"
@@ -75,22 +76,28 @@ struct rt_op {
 
 struct rt_queue {
     grpc_completion_queue *cq;
+    struct rt_options o;
     struct rt_channels channels;
-    char *authorization; /* "Bearer ...", NULL: none */
-    char *agent_id;      /* x-macp-agent-id of old runtimes, NULL: none */
-    int request_timeout_ms;
-    grpc_channel *lame; /* for the doorbell */
+    struct credential_waiter waiter;
+    struct credential_use use; /* of the call in hand */
+    grpc_channel *lame;        /* for the doorbell */
     grpc_call *bell;
     struct rt_op bell_op;
     atomic_bool rung, stopping;
-    struct rt_call *calls; /* live ones */
+    struct rt_call *calls; /* on their way */
     struct rt_stream *streams;
+    struct rt_call *unsent_calls; /* new ones, and those that wait for a credential */
+    struct rt_stream *unsent_streams;
+    atomic_bool look; /* at the unsent ones: something has changed */
 };
 
 /* What calls and streams have in common: one gRPC call and its status. */
 struct rt_wire {
     struct rt_queue *q;
-    grpc_call *call;
+    grpc_slice request;
+    uint64_t serial; /* of the minted token it carries; 0: none */
+    bool again;      /* it carries the second one: there is no third */
+    grpc_call *call; /* NULL: not on its way */
     grpc_metadata_array headers, trailers;
     grpc_byte_buffer *out, *in;
     grpc_status_code code;
@@ -102,6 +109,8 @@ struct rt_call {
     struct rt_wire wire;
     struct rt_op op;
     enum rt_unary method;
+    int64_t deadline_ms;
+    uint64_t ticket; /* of the breaker */
     rt_reply_fn *done;
     void *ctx;
     int64_t began_us; /* clock_mono_us */
@@ -111,10 +120,13 @@ struct rt_call {
 struct rt_stream {
     struct rt_wire wire;
     struct rt_op open_op, read_op, status_op;
-    struct rt_channel *channel; /* NULL: the unary one */
+    const char *path;
+    bool pooled;                /* a session's; else beside the unary calls, and half closed */
+    struct rt_channel *channel; /* of a pooled one on its way */
     struct rt_stream_ops ops;
     void *ctx;
     bool open, over, parked;
+    bool heard; /* a message: it cannot be opened again as if nothing had been */
     struct rt_stream *prev, *next;
 };
 
@@ -125,28 +137,6 @@ rt_code_name(enum rt_code code)
 }
 
 /* --- the queue --------------------------------------------------------------------------- */
-
-static bool
-make_authorization(struct rt_queue *q, const struct config *cfg, struct err *err)
-{
-    AUTO_BUF value = {0};
-    grpc_slice slice;
-    bool legal;
-
-    if (!cfg->runtime_bearer_token[0]) {
-        if (cfg->runtime_use_dev_header)
-            q->agent_id = xstrdup(cfg->runtime_dev_agent_id);
-        return true;
-    }
-    buf_printf(&value, "Bearer %s", cfg->runtime_bearer_token);
-    slice = grpc_slice_from_copied_string(buf_cstr(&value));
-    legal = grpc_header_nonbin_value_is_legal(slice);
-    grpc_slice_unref(slice);
-    if (!legal)
-        return err_set(err, ERR_CONFIG, "RUNTIME_BEARER_TOKEN has characters no header may have");
-    q->authorization = buf_steal(&value);
-    return true;
-}
 
 static void
 bell_done(struct rt_op *op, bool ok)
@@ -164,21 +154,33 @@ log_of_grpc(gpr_log_func_args *line)
     log_debug("gRPC: %s", line->message);
 }
 
+/* The credential is known now. */
+static void
+credential_known(void *ctx)
+{
+    struct rt_queue *q = ctx;
+
+    atomic_store(&q->look, true);
+    rt_queue_wake(q);
+}
+
 bool
-rt_queue_new(const struct config *cfg, struct rt_queue **out, struct err *err)
+rt_queue_new(const struct rt_options *o, struct rt_queue **out, struct err *err)
 {
     struct rt_queue *q = xcalloc(1, sizeof *q);
 
     gpr_set_log_function(log_of_grpc);
     grpc_init();
+    q->o = *o;
     q->cq = grpc_completion_queue_create_for_next(NULL);
-    q->request_timeout_ms = (int)cfg->runtime_request_timeout_ms;
     q->bell_op = (struct rt_op){.done = bell_done, .owner = q};
     q->lame = grpc_lame_client_channel_create("doorbell", GRPC_STATUS_UNAVAILABLE, "doorbell");
     q->bell = grpc_channel_create_call(q->lame, NULL, GRPC_PROPAGATE_DEFAULTS, q->cq,
                                        grpc_slice_from_static_string("/doorbell"), NULL,
                                        gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-    if (!rt_channels_init(&q->channels, cfg, err) || !make_authorization(q, cfg, err)) {
+    q->waiter = (struct credential_waiter){.wake = credential_known, .ctx = q};
+    credential_join(o->credential, &q->waiter);
+    if (!rt_channels_init(&q->channels, o->cfg, err)) {
         rt_queue_free(q);
         return false;
     }
@@ -191,6 +193,7 @@ rt_queue_free(struct rt_queue *q)
 {
     if (!q)
         return;
+    credential_leave(q->o.credential, &q->waiter);
     grpc_call_unref(q->bell);
     grpc_channel_destroy(q->lame);
     rt_channels_fini(&q->channels);
@@ -199,8 +202,7 @@ rt_queue_free(struct rt_queue *q)
            GRPC_QUEUE_SHUTDOWN)
         ;
     grpc_completion_queue_destroy(q->cq);
-    free(q->authorization);
-    free(q->agent_id);
+    buf_fini(&q->use.authorization);
     free(q);
     grpc_shutdown();
 }
@@ -220,17 +222,6 @@ rt_queue_stop(struct rt_queue *q)
     rt_queue_wake(q);
 }
 
-static void
-cancel_everything(struct rt_queue *q)
-{
-    for (struct rt_call *c = q->calls; c; c = c->next)
-        rt_call_cancel(c);
-    for (struct rt_stream *s = q->streams, *next; s; s = next) {
-        next = s->next;
-        rt_stream_cancel(s);
-    }
-}
-
 static gpr_timespec
 deadline_at(int64_t mono_ms)
 {
@@ -238,64 +229,33 @@ deadline_at(int64_t mono_ms)
                         gpr_time_from_millis(mono_ms - clock_mono_ms(), GPR_TIMESPAN));
 }
 
-static bool
-deliver(struct rt_queue *q, gpr_timespec deadline)
-{
-    grpc_event ev = grpc_completion_queue_next(q->cq, deadline, NULL);
-    struct rt_op *op = ev.tag;
-
-    if (ev.type != GRPC_OP_COMPLETE)
-        return false;
-    op->pending = false;
-    op->done(op, ev.success != 0);
-    return true;
-}
-
-void
-rt_queue_run(struct rt_queue *q, int64_t (*tick)(void *ctx), void *ctx)
-{
-    /* Ticks come between completions, too: a flood must not starve timers and mail. */
-    enum { COMPLETIONS_PER_TICK = 64 };
-
-    while (!atomic_load(&q->stopping)) {
-        int64_t next = tick(ctx);
-
-        if (!deliver(q, deadline_at(next)))
-            continue;
-        for (int i = 0; i < COMPLETIONS_PER_TICK; i++)
-            if (!deliver(q, gpr_inf_past(GPR_CLOCK_MONOTONIC)))
-                break;
-    }
-    cancel_everything(q);
-    while (q->calls || q->streams || atomic_load(&q->rung))
-        deliver(q, gpr_inf_future(GPR_CLOCK_REALTIME));
-}
-
 /* --- one gRPC call ----------------------------------------------------------------------- */
 
 static void
-wire_open(struct rt_wire *w, struct rt_queue *q, grpc_channel *channel, const char *path,
-          gpr_timespec deadline)
+wire_open(struct rt_wire *w, grpc_channel *channel, const char *path, gpr_timespec deadline)
 {
-    w->q = q;
     grpc_metadata_array_init(&w->headers);
     grpc_metadata_array_init(&w->trailers);
     w->details = grpc_empty_slice();
-    w->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, q->cq,
+    w->out = grpc_raw_byte_buffer_create(&w->request, 1);
+    w->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, w->q->cq,
                                        grpc_slice_from_static_string(path), NULL, deadline, NULL);
 }
 
 static void
 wire_close(struct rt_wire *w)
 {
+    if (!w->call)
+        return;
     grpc_metadata_array_destroy(&w->headers);
     grpc_metadata_array_destroy(&w->trailers);
     grpc_slice_unref(w->details);
-    if (w->out)
-        grpc_byte_buffer_destroy(w->out);
+    grpc_byte_buffer_destroy(w->out);
     if (w->in)
         grpc_byte_buffer_destroy(w->in);
+    w->in = NULL;
     grpc_call_unref(w->call);
+    w->call = NULL;
 }
 
 static void
@@ -304,23 +264,29 @@ wire_status(const struct rt_wire *w, struct rt_status *out)
     size_t n = GRPC_SLICE_LENGTH(w->details);
 
     out->code = (enum rt_code)w->code;
+    out->by_breaker = false;
     if (n >= sizeof out->text)
         n = sizeof out->text - 1;
     memcpy(out->text, GRPC_SLICE_START_PTR(w->details), n);
     out->text[n] = '\0';
 }
 
-static grpc_byte_buffer *
+static struct rt_status
+local_status(enum rt_code code, const char *text)
+{
+    struct rt_status status = {.code = code};
+
+    snprintf(status.text, sizeof status.text, "%.255s", text);
+    return status;
+}
+
+static grpc_slice
 pack(const ProtobufCMessage *m)
 {
-    size_t n = protobuf_c_message_get_packed_size(m);
-    grpc_slice slice = grpc_slice_malloc(n);
-    grpc_byte_buffer *out;
+    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(m));
 
     protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
-    out = grpc_raw_byte_buffer_create(&slice, 1);
-    grpc_slice_unref(slice);
-    return out;
+    return slice;
 }
 
 /* The received bytes in one piece; unref the slice. */
@@ -337,22 +303,60 @@ received(grpc_byte_buffer *in)
     return all;
 }
 
-/* The credential of a call; it is resolved anew for each one. */
-static size_t
-credential(const struct rt_queue *q, grpc_metadata *md)
+/*
+ * The credential of a call, resolved anew for each one. Not CREDENTIAL_READY: the call is not sent
+ * now, or (CREDENTIAL_MISSING) never, and *status says why.
+ */
+static enum credential_state
+wire_identify(struct rt_wire *w, struct rt_status *status)
 {
-    *md = (grpc_metadata){0};
-    if (q->authorization) {
-        md->key = grpc_slice_from_static_string("authorization");
-        md->value = grpc_slice_from_copied_string(q->authorization);
-        return 1;
+    struct credential_use *use = &w->q->use;
+    struct err why = {0};
+    enum credential_state state = credential_take(w->q->o.credential, use, &why);
+
+    w->serial = use->serial;
+    if (state == CREDENTIAL_MISSING)
+        *status = local_status(RT_UNAUTHENTICATED, why.msg);
+    return state;
+}
+
+enum { CREDENTIAL_HEADERS = 2 };
+
+static size_t
+credential_headers(const struct rt_queue *q, grpc_metadata md[CREDENTIAL_HEADERS])
+{
+    const struct credential_use *use = &q->use;
+    size_t n = 0;
+
+    memset(md, 0, CREDENTIAL_HEADERS * sizeof *md);
+    if (use->authorization.len) {
+        md[n].key = grpc_slice_from_static_string("authorization");
+        md[n++].value = grpc_slice_from_copied_string(buf_cstr(&use->authorization));
     }
-    if (q->agent_id) {
-        md->key = grpc_slice_from_static_string("x-macp-agent-id");
-        md->value = grpc_slice_from_copied_string(q->agent_id);
-        return 1;
+    if (use->agent_id) {
+        md[n].key = grpc_slice_from_static_string("x-macp-agent-id");
+        md[n++].value = grpc_slice_from_copied_string(use->agent_id);
     }
-    return 0;
+    return n;
+}
+
+static void
+free_headers(grpc_metadata *md, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        grpc_slice_unref(md[i].value);
+}
+
+/* The runtime did not take the token: another one may be taken, once. */
+static bool
+wire_may_go_again(struct rt_wire *w, const struct rt_status *status)
+{
+    if (status->code != RT_UNAUTHENTICATED || !credential_refused(w->q->o.credential, w->serial) ||
+        w->again || w->silent)
+        return false;
+    w->again = true;
+    atomic_store(&w->q->look, true);
+    return true;
 }
 
 static bool
@@ -368,20 +372,46 @@ start(struct rt_wire *w, grpc_op *ops, size_t n, struct rt_op *tag)
 
 /* --- unary calls ------------------------------------------------------------------------- */
 
+/* It is in no list any more. */
+static void
+call_finish(struct rt_call *c, const struct rt_status *status, const ProtobufCMessage *reply)
+{
+    if (!c->wire.silent) {
+        meter_observe(METER_CALL_DURATION, clock_mono_us() - c->began_us,
+                      unary_methods[c->method].path + sizeof SERVICE - 1,
+                      status->code == RT_OK ? "ok" : "error");
+        c->done(c->ctx, status, reply);
+    }
+    wire_close(&c->wire);
+    grpc_slice_unref(c->wire.request);
+    free(c);
+}
+
+/* What the outcome says about the runtime: refusals are proof of life. */
+static void
+tell_breaker(const struct rt_call *c, enum rt_code code)
+{
+    struct breaker *b = c->wire.q->o.breaker;
+
+    if (c->wire.silent)
+        breaker_withdrawn(b, c->ticket);
+    else if (code == RT_UNAVAILABLE || code == RT_DEADLINE_EXCEEDED || code == RT_INTERNAL ||
+             code == RT_UNKNOWN || code == RT_RESOURCE_EXHAUSTED)
+        breaker_failed(b);
+    else
+        breaker_succeeded(b);
+}
+
 static void
 call_done(struct rt_op *op, bool ok)
 {
     struct rt_call *c = op->owner;
+    struct rt_queue *q = c->wire.q;
     struct rt_status status;
     ProtobufCMessage *reply = NULL;
 
     (void)ok; /* a batch with a status always succeeds; the status says what happened */
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        c->wire.q->calls = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
+    DL_DELETE(q->calls, c);
     wire_status(&c->wire, &status);
     if (!c->wire.silent && status.code == RT_OK && c->wire.in) {
         grpc_slice bytes = received(c->wire.in);
@@ -390,47 +420,32 @@ call_done(struct rt_op *op, bool ok)
                                           GRPC_SLICE_LENGTH(bytes), GRPC_SLICE_START_PTR(bytes));
         grpc_slice_unref(bytes);
     }
-    if (status.code == RT_OK && !reply) {
-        status.code = RT_INTERNAL;
-        snprintf(status.text, sizeof status.text, "the runtime's reply cannot be read");
+    if (status.code == RT_OK && !reply)
+        status = local_status(RT_INTERNAL, "the runtime's reply cannot be read");
+    tell_breaker(c, status.code);
+    if (wire_may_go_again(&c->wire, &status)) {
+        wire_close(&c->wire);
+        DL_APPEND(q->unsent_calls, c);
+        return;
     }
-    if (!c->wire.silent) {
-        meter_observe(METER_CALL_DURATION, clock_mono_us() - c->began_us,
-                      unary_methods[c->method].path + sizeof SERVICE - 1,
-                      status.code == RT_OK ? "ok" : "error");
-        c->done(c->ctx, &status, reply);
-    }
+    call_finish(c, &status, reply);
     if (reply)
         protobuf_c_message_free_unpacked(reply, NULL);
-    wire_close(&c->wire);
-    free(c);
 }
 
-struct rt_call *
-rt_call_start(struct rt_queue *q, enum rt_unary method, const ProtobufCMessage *request,
-              rt_reply_fn *done, void *ctx)
+static void
+call_send(struct rt_call *c)
 {
-    struct rt_call *c = xcalloc(1, sizeof *c);
+    struct rt_queue *q = c->wire.q;
     grpc_op ops[6] = {0};
-    grpc_metadata md;
-    size_t n_md;
+    grpc_metadata md[CREDENTIAL_HEADERS];
+    size_t n_md = credential_headers(q, md);
 
-    c->method = method;
-    c->began_us = clock_mono_us();
-    c->done = done;
-    c->ctx = ctx;
-    c->op = (struct rt_op){.done = call_done, .owner = c};
-    c->next = q->calls;
-    if (c->next)
-        c->next->prev = c;
-    q->calls = c;
-    wire_open(&c->wire, q, q->channels.unary, unary_methods[method].path,
-              deadline_at(clock_mono_ms() + q->request_timeout_ms));
-    c->wire.out = pack(request);
-    n_md = credential(q, &md);
+    wire_open(&c->wire, q->channels.unary, unary_methods[c->method].path,
+              deadline_at(c->deadline_ms));
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[0].data.send_initial_metadata.count = n_md;
-    ops[0].data.send_initial_metadata.metadata = &md;
+    ops[0].data.send_initial_metadata.metadata = md;
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = c->wire.out;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
@@ -443,42 +458,107 @@ rt_call_start(struct rt_queue *q, enum rt_unary method, const ProtobufCMessage *
     ops[5].data.recv_status_on_client.status = &c->wire.code;
     ops[5].data.recv_status_on_client.status_details = &c->wire.details;
     start(&c->wire, ops, ARRAY_LEN(ops), &c->op);
-    if (n_md)
-        grpc_slice_unref(md.value);
+    free_headers(md, n_md);
+}
+
+/* Send it, or say why it is not sent; it stays while it waits for a credential. */
+static void
+call_try(struct rt_call *c)
+{
+    struct rt_queue *q = c->wire.q;
+    enum credential_state state = CREDENTIAL_MISSING;
+    struct rt_status status = {0};
+
+    if (clock_mono_ms() >= c->deadline_ms)
+        status = local_status(RT_DEADLINE_EXCEEDED, "there was no token in time");
+    else if (!c->wire.silent)
+        state = wire_identify(&c->wire, &status);
+    if (state == CREDENTIAL_PENDING)
+        return;
+    DL_DELETE(q->unsent_calls, c);
+    if (state == CREDENTIAL_READY && !breaker_admit(q->o.breaker, &c->ticket)) {
+        status = local_status(RT_UNAVAILABLE, BREAKER_REFUSAL);
+        status.by_breaker = true;
+        state = CREDENTIAL_MISSING;
+    }
+    if (state == CREDENTIAL_READY) {
+        DL_APPEND(q->calls, c);
+        call_send(c);
+    } else {
+        call_finish(c, &status, NULL);
+    }
+}
+
+struct rt_call *
+rt_call_start(struct rt_queue *q, enum rt_unary method, const ProtobufCMessage *request,
+              rt_reply_fn *done, void *ctx)
+{
+    struct rt_call *c = xcalloc(1, sizeof *c);
+
+    c->wire.q = q;
+    c->wire.request = pack(request);
+    c->method = method;
+    c->began_us = clock_mono_us();
+    c->deadline_ms = clock_mono_ms() + q->o.cfg->runtime_request_timeout_ms;
+    c->done = done;
+    c->ctx = ctx;
+    c->op = (struct rt_op){.done = call_done, .owner = c};
+    DL_APPEND(q->unsent_calls, c);
+    atomic_store(&q->look, true);
     return c;
+}
+
+static void
+wire_cancel(struct rt_wire *w)
+{
+    w->silent = true;
+    if (w->call)
+        grpc_call_cancel(w->call, NULL);
+    else
+        atomic_store(&w->q->look, true);
 }
 
 void
 rt_call_cancel(struct rt_call *call)
 {
-    call->wire.silent = true;
-    grpc_call_cancel(call->wire.call, NULL);
+    wire_cancel(&call->wire);
 }
 
 /* --- streams ----------------------------------------------------------------------------- */
+
+/* It is in no list any more. */
+static void
+stream_finish(struct rt_stream *s, const struct rt_status *status)
+{
+    if (!s->wire.silent)
+        s->ops.closed(s->ctx, status);
+    wire_close(&s->wire);
+    grpc_slice_unref(s->wire.request);
+    free(s);
+}
 
 /* Free the stream once gRPC owes it nothing any more. */
 static void
 stream_settle(struct rt_stream *s)
 {
+    struct rt_queue *q = s->wire.q;
     struct rt_status status;
 
     /* A parked stream that is over has nothing more to read: what it did not take comes again. */
     if (!s->over || s->open_op.pending || s->read_op.pending || s->status_op.pending)
         return;
     wire_status(&s->wire, &status);
-    if (s->prev)
-        s->prev->next = s->next;
-    else
-        s->wire.q->streams = s->next;
-    if (s->next)
-        s->next->prev = s->prev;
-    if (!s->wire.silent)
-        s->ops.closed(s->ctx, &status);
-    wire_close(&s->wire);
+    DL_DELETE(q->streams, s);
     if (s->channel)
         rt_channel_give(s->channel);
-    free(s);
+    s->channel = NULL;
+    if (wire_may_go_again(&s->wire, &status) && !s->heard) {
+        wire_close(&s->wire);
+        s->open = s->over = s->parked = false;
+        DL_APPEND(q->unsent_streams, s);
+        return;
+    }
+    stream_finish(s, &status);
 }
 
 static void
@@ -518,6 +598,9 @@ stream_received(struct rt_op *op, bool ok)
     bytes = received(s->wire.in);
     grpc_byte_buffer_destroy(s->wire.in);
     s->wire.in = NULL;
+    if (!s->heard)
+        breaker_sign_of_life(s->wire.q->o.breaker);
+    s->heard = true;
     if (!s->wire.silent)
         more = s->ops.message(s->ctx, GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes));
     grpc_slice_unref(bytes);
@@ -537,47 +620,74 @@ stream_over(struct rt_op *op, bool ok)
     stream_settle(s);
 }
 
+static void
+stream_send(struct rt_stream *s)
+{
+    struct rt_queue *q = s->wire.q;
+    grpc_op open[4] = {0}, status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+    grpc_metadata md[CREDENTIAL_HEADERS];
+    size_t n = 0, n_md = credential_headers(q, md);
+
+    if (s->pooled)
+        s->channel = rt_channel_take(&q->channels);
+    wire_open(&s->wire, s->channel ? s->channel->channel : q->channels.unary, s->path,
+              gpr_inf_future(GPR_CLOCK_REALTIME));
+    open[n].op = GRPC_OP_SEND_INITIAL_METADATA;
+    open[n].data.send_initial_metadata.count = n_md;
+    open[n++].data.send_initial_metadata.metadata = md;
+    /* In the same batch: a call without a frame opens fine and stays silent for ever. */
+    open[n].op = GRPC_OP_SEND_MESSAGE;
+    open[n++].data.send_message.send_message = s->wire.out;
+    /* A session's write side stays open: else it gets what is buffered and no more. */
+    if (!s->pooled)
+        open[n++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    open[n].op = GRPC_OP_RECV_INITIAL_METADATA;
+    open[n++].data.recv_initial_metadata.recv_initial_metadata = &s->wire.headers;
+    start(&s->wire, open, n, &s->open_op);
+    free_headers(md, n_md);
+    status.data.recv_status_on_client.trailing_metadata = &s->wire.trailers;
+    status.data.recv_status_on_client.status = &s->wire.code;
+    status.data.recv_status_on_client.status_details = &s->wire.details;
+    start(&s->wire, &status, 1, &s->status_op);
+}
+
+/* As call_try; a stream has no deadline and asks no breaker. */
+static void
+stream_try(struct rt_stream *s)
+{
+    struct rt_queue *q = s->wire.q;
+    struct rt_status status = {0};
+    enum credential_state state =
+        s->wire.silent ? CREDENTIAL_MISSING : wire_identify(&s->wire, &status);
+
+    if (state == CREDENTIAL_PENDING)
+        return;
+    DL_DELETE(q->unsent_streams, s);
+    if (state == CREDENTIAL_READY) {
+        DL_APPEND(q->streams, s);
+        stream_send(s);
+    } else {
+        stream_finish(s, &status);
+    }
+}
+
 static struct rt_stream *
-stream_open(struct rt_queue *q, struct rt_channel *channel, const char *path,
-            const ProtobufCMessage *request, bool half_close, const struct rt_stream_ops *ops,
-            void *ctx)
+stream_start(struct rt_queue *q, const char *path, bool pooled, const ProtobufCMessage *request,
+             const struct rt_stream_ops *ops, void *ctx)
 {
     struct rt_stream *s = xcalloc(1, sizeof *s);
-    grpc_op open[4] = {0}, status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-    size_t n = 0, n_md;
-    grpc_metadata md;
 
-    s->channel = channel;
+    s->wire.q = q;
+    s->wire.request = pack(request);
+    s->path = path;
+    s->pooled = pooled;
     s->ops = *ops;
     s->ctx = ctx;
     s->open_op = (struct rt_op){.done = stream_opened, .owner = s};
     s->read_op = (struct rt_op){.done = stream_received, .owner = s};
     s->status_op = (struct rt_op){.done = stream_over, .owner = s};
-    s->next = q->streams;
-    if (s->next)
-        s->next->prev = s;
-    q->streams = s;
-    wire_open(&s->wire, q, channel ? channel->channel : q->channels.unary, path,
-              gpr_inf_future(GPR_CLOCK_REALTIME));
-    s->wire.out = pack(request);
-    n_md = credential(q, &md);
-    open[n].op = GRPC_OP_SEND_INITIAL_METADATA;
-    open[n].data.send_initial_metadata.count = n_md;
-    open[n++].data.send_initial_metadata.metadata = &md;
-    /* In the same batch: a call without a frame opens fine and stays silent for ever. */
-    open[n].op = GRPC_OP_SEND_MESSAGE;
-    open[n++].data.send_message.send_message = s->wire.out;
-    if (half_close)
-        open[n++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-    open[n].op = GRPC_OP_RECV_INITIAL_METADATA;
-    open[n++].data.recv_initial_metadata.recv_initial_metadata = &s->wire.headers;
-    start(&s->wire, open, n, &s->open_op);
-    if (n_md)
-        grpc_slice_unref(md.value);
-    status.data.recv_status_on_client.trailing_metadata = &s->wire.trailers;
-    status.data.recv_status_on_client.status = &s->wire.code;
-    status.data.recv_status_on_client.status_details = &s->wire.details;
-    start(&s->wire, &status, 1, &s->status_op);
+    DL_APPEND(q->unsent_streams, s);
+    atomic_store(&q->look, true);
     return s;
 }
 
@@ -586,12 +696,10 @@ rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,
                      const struct rt_stream_ops *ops, void *ctx)
 {
     Macp__V1__StreamSessionRequest frame = MACP__V1__STREAM_SESSION_REQUEST__INIT;
-    struct rt_channel *channel = rt_channel_take(&q->channels);
 
     frame.subscribe_session_id = (char *)session_id;
     frame.after_sequence = (uint64_t)after;
-    /* The write side stays open: a half-closed subscriber gets what is buffered and no more. */
-    return stream_open(q, channel, stream_session_path, &frame.base, false, ops, ctx);
+    return stream_start(q, stream_session_path, true, &frame.base, ops, ctx);
 }
 
 struct rt_stream *
@@ -599,7 +707,7 @@ rt_watch_open(struct rt_queue *q, enum rt_watch what, const struct rt_stream_ops
 {
     Macp__V1__WatchSessionsRequest nothing = MACP__V1__WATCH_SESSIONS_REQUEST__INIT;
 
-    return stream_open(q, NULL, watch_paths[what], &nothing.base, true, ops, ctx);
+    return stream_start(q, watch_paths[what], false, &nothing.base, ops, ctx);
 }
 
 void
@@ -622,12 +730,94 @@ rt_stream_give(struct rt_stream *s, const struct rt_stream_ops *ops, void *ctx)
 void
 rt_stream_cancel(struct rt_stream *s)
 {
-    s->wire.silent = true;
-    grpc_call_cancel(s->wire.call, NULL);
+    wire_cancel(&s->wire);
 }
 
 bool
 rt_stream_is_open(const struct rt_stream *s)
 {
     return s->open;
+}
+
+/* --- the thread ---------------------------------------------------------------------------- */
+
+/* Their callbacks may start and cancel others: those are seen here or in the next turn. */
+static void
+send_unsent(struct rt_queue *q)
+{
+    struct rt_call *call, *next_call;
+    struct rt_stream *stream, *next_stream;
+
+    atomic_store(&q->look, false);
+    DL_FOREACH_SAFE(q->unsent_calls, call, next_call)
+    call_try(call);
+    DL_FOREACH_SAFE(q->unsent_streams, stream, next_stream)
+    stream_try(stream);
+}
+
+static void
+cancel_everything(struct rt_queue *q)
+{
+    struct rt_call *call, *next_call;
+    struct rt_stream *stream, *next_stream;
+
+    DL_FOREACH_SAFE(q->calls, call, next_call)
+    rt_call_cancel(call);
+    DL_FOREACH_SAFE(q->unsent_calls, call, next_call)
+    rt_call_cancel(call);
+    DL_FOREACH_SAFE(q->streams, stream, next_stream)
+    rt_stream_cancel(stream);
+    DL_FOREACH_SAFE(q->unsent_streams, stream, next_stream)
+    rt_stream_cancel(stream);
+    send_unsent(q);
+}
+
+static bool
+deliver(struct rt_queue *q, gpr_timespec deadline)
+{
+    grpc_event ev = grpc_completion_queue_next(q->cq, deadline, NULL);
+    struct rt_op *op = ev.tag;
+
+    if (ev.type != GRPC_OP_COMPLETE)
+        return false;
+    op->pending = false;
+    op->done(op, ev.success != 0);
+    return true;
+}
+
+/* Until when the thread may sleep, when there is no work of its owner before next. */
+static int64_t
+sleep_until(struct rt_queue *q, int64_t next)
+{
+    enum { WAITING_MS = 100 }; /* a call's deadline may pass while it waits for a token */
+    int64_t now = clock_mono_ms(), until = credential_due_ms(q->o.credential);
+
+    if (atomic_load(&q->look))
+        return now;
+    if (until > next)
+        until = next;
+    return q->unsent_calls && until > now + WAITING_MS ? now + WAITING_MS : until;
+}
+
+void
+rt_queue_run(struct rt_queue *q, int64_t (*tick)(void *ctx), void *ctx)
+{
+    /* Ticks come between completions, too: a flood must not starve timers and mail. */
+    enum { COMPLETIONS_PER_TICK = 64 };
+
+    while (!atomic_load(&q->stopping)) {
+        int64_t next = tick(ctx);
+
+        credential_tick(q->o.credential);
+        if (atomic_load(&q->look) || q->unsent_calls)
+            send_unsent(q);
+        if (!deliver(q, deadline_at(sleep_until(q, next))))
+            continue;
+        for (int i = 0; i < COMPLETIONS_PER_TICK; i++)
+            if (!deliver(q, gpr_inf_past(GPR_CLOCK_MONOTONIC)))
+                break;
+    }
+    cancel_everything(q);
+    while (q->calls || q->streams || atomic_load(&q->rung))
+        deliver(q, gpr_inf_future(GPR_CLOCK_REALTIME));
 }

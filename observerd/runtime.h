@@ -11,6 +11,11 @@
  * Threads    everything from the thread in rt_queue_run, except rt_queue_wake and rt_queue_stop.
  *
  * Unary calls have a deadline, streams have none: a lost peer is noticed by keepalive pings.
+ *
+ * Each call carries the process's credential as it is then; one that waits for its first token
+ * waits here. A minted token that the runtime refuses is replaced, and the call made once more,
+ * before anybody hears of it; a stream only if it has said nothing yet. Unary calls pass the
+ * breaker.
  */
 #ifndef MACP_OBSERVERD_RUNTIME_H
 #define MACP_OBSERVERD_RUNTIME_H
@@ -20,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "observerd/breaker.h"
+#include "observerd/credential.h"
 #include "shared/config.h"
 #include "shared/err.h"
 
@@ -46,6 +53,7 @@ enum rt_code { /* gRPC status codes */
 struct rt_status {
     enum rt_code code;
     char text[256];
+    bool by_breaker; /* RT_UNAVAILABLE, and nobody was asked */
 };
 
 const char *rt_code_name(enum rt_code code);
@@ -87,11 +95,18 @@ struct rt_stream_ops {
     bool (*message)(void *ctx, const void *bytes, size_t n);
     /* The stream is over and gone; not called after rt_stream_cancel. */
     void (*closed)(void *ctx, const struct rt_status *status);
-    /* Response headers have arrived; a refusal may begin so, too. May be NULL. */
+    /* Response headers have arrived; a refusal may begin so, too, and then again. May be NULL. */
     void (*opened)(void *ctx);
 };
 
-bool rt_queue_new(const struct config *cfg, struct rt_queue **out, struct err *err) MUST_CHECK;
+/* What the queues of the process share. Borrowed for their life. */
+struct rt_options {
+    const struct config *cfg;
+    struct credential *credential;
+    struct breaker *breaker;
+};
+
+bool rt_queue_new(const struct rt_options *o, struct rt_queue **out, struct err *err) MUST_CHECK;
 /* Nothing may be open any more, the queue must have stopped. */
 void rt_queue_free(struct rt_queue *q);
 

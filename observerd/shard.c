@@ -19,6 +19,7 @@ enum {
     POLL_BURST = 50,
     HELLO_MAX_MS = 5000,
     HELLO_PAUSE_MS = 1000,
+    HELLO_REFUSED_MS = 250,
     INBOX_MAX = 1 << 16,
     TICK_MAX_MS = 1000,
 };
@@ -38,7 +39,9 @@ hello_answered(void *ctx, const struct rt_status *status, const ProtobufCMessage
 
         for (int i = 0; i < s->hello_failures && wait < HELLO_MAX_MS; i++)
             wait *= 2;
-        if (s->hello_failures++ == 0)
+        if (status->by_breaker) /* it costs nobody anything, and must not be the last to know */
+            wait = HELLO_REFUSED_MS;
+        else if (s->hello_failures++ == 0)
             log_warn("the runtime does not answer: %s %s", rt_code_name(status->code),
                      status->text);
         timer_set(&s->timers, &s->hello_timer, clock_mono_ms() + wait + random() % 100);
@@ -439,7 +442,7 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
     for (int lane = 0; lane < LANE__COUNT; lane++)
         s->parked_tail[lane] = &s->parked_head[lane];
     s->hello_timer.fire = hello_due;
-    if (!rt_queue_new(o->cfg, &s->queue, err)) {
+    if (!rt_queue_new(o->runtime, &s->queue, err)) {
         json_decref(s->modes);
         free(s);
         return false;

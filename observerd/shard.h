@@ -95,6 +95,7 @@ enum shard_lane { LANE_ORDINARY, LANE_BULK, LANE__COUNT };
 /* Borrowed for the shard's life. */
 struct shard_options {
     const struct config *cfg;
+    const struct rt_options *runtime;
     const struct redactor *redactor; /* NULL: none */
     const struct price_list *prices;
     struct notifier *notifier;

@@ -258,7 +258,7 @@ watch_start(const struct watch_options *o, struct watch **out, struct err *err)
     w->lagged_ms = -LAG_PAUSE_MS;
     w->reconnect.fire = reconnect;
     w->list.timer.fire = list_due;
-    if (!rt_queue_new(o->cfg, &w->queue, err)) {
+    if (!rt_queue_new(o->runtime, &w->queue, err)) {
         free(w);
         return false;
     }

@@ -22,11 +22,13 @@
 struct ambient;
 struct discovery;
 struct mailbox;
+struct rt_options;
 struct shard;
 struct watch;
 
 struct watch_options {
     const struct config *cfg;
+    const struct rt_options *runtime;
     struct shard *const *shards;
     size_t n_shards;
     struct mailbox *control;

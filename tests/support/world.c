@@ -30,6 +30,7 @@ static const char *const observerd_defaults[] = {
     "STREAM_BACKOFF_BASE_MS=20",
     "STREAM_BACKOFF_MAX_MS=300",
     "RUNTIME_REQUEST_TIMEOUT_MS=5000",
+    "RUNTIME_CIRCUIT_BREAKER_RESET_MS=500",
     "DB_POOL_CONNECTION_TIMEOUT=1000",
     NULL,
 };

@@ -120,7 +120,7 @@ rt_watch_open(struct rt_queue *q UNUSED, enum rt_watch what UNUSED,
 }
 
 bool
-rt_queue_new(const struct config *cfg UNUSED, struct rt_queue **out UNUSED, struct err *err)
+rt_queue_new(const struct rt_options *o UNUSED, struct rt_queue **out UNUSED, struct err *err)
 {
     return err_set(err, ERR_CONFIG, "no queue here");
 }
