@@ -175,7 +175,7 @@ PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobu
     libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libcurl4-openssl-dev \
     libssl-dev ca-certificates uthash-dev \
     libmicrohttpd-dev libsystemd-dev systemd \
-    libcmocka-dev postgresql-15 lighttpd apache2-bin clang clang-format \
+    libcmocka-dev postgresql-15 lighttpd apache2-bin wrk clang clang-format \
     libclang-rt-14-dev python3 python3-venv curl jq perl procps
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's
 # own cluster is not made.

@@ -1,0 +1,475 @@
+/*
+ * bench_http - requests a second through the web server, what they cost, and what they could cost.
+ *
+ * wrk keeps CONNECTIONS connections busy for SECONDS with each of three requests: a run, the state
+ * of a typical finished run, and a durable POST of a new one. Every row has two floors, taken in
+ * the same run: lighttpd sending the same bytes from a file, and pgbench doing the same statement
+ * on the same database from as many connections. Processor time is per request and process.
+ *
+ * Prints a table and asserts nothing: figures are for people. Needs wrk and pgbench. Run it from
+ * the top of the tree. --short: a second each, to see that it works.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/clock.h"
+#include "sql.gen.h"
+#include "tests/support/machine.h"
+#include "tests/support/runtime_ctl.h"
+#include "tests/support/world.h"
+
+#define DECISION "macp.mode.decision.v1"
+#define PGBENCH  "/usr/lib/postgresql/15/bin/pgbench"
+#define WRK      "/usr/bin/wrk"
+
+enum { CONNECTIONS = 16, THREADS = 1, SECONDS = 5, WAIT_MS = 60000, PATH_LEN = 256 };
+
+struct measured {
+    double per_s, p50_ms, p99_ms;
+    long requests, failed;
+    double web_us, fcgi_us, postgres_us; /* processor time per request */
+};
+
+struct figures {
+    int seconds;
+    char run[UUID_LEN];
+    int file_port;
+    struct process files; /* the other lighttpd */
+};
+
+/* --- processor time -------------------------------------------------------------------------- */
+
+struct times {
+    double web, fcgi, postgres; /* seconds since they began */
+};
+
+/* User and system time of one process, -1 when it is gone; its parent and its name. */
+static double
+cpu_s(long pid, long *parent, char name[32])
+{
+    char path[64], line[1024] = "";
+    unsigned long user = 0, system = 0;
+    const char *p;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    f = fopen(path, "r");
+    if (!f || !fgets(line, sizeof line, f))
+        line[0] = '\0';
+    if (f)
+        fclose(f);
+    p = strrchr(line, ')');
+    if (!p || !strchr(line, '('))
+        return -1;
+    snprintf(name, 32, "%.*s", (int)(p - strchr(line, '(') - 1), strchr(line, '(') + 1);
+    if (sscanf(p + 2, "%*c %ld %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", parent, &user,
+               &system) != 3)
+        return -1;
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Ours, however many processes are between. */
+static bool
+descends_from_us(long pid)
+{
+    char name[32];
+
+    while (pid > 1 && pid != getpid())
+        if (cpu_s(pid, &pid, name) < 0)
+            return false;
+    return pid == getpid();
+}
+
+static void
+take_times(const struct world *w, long web, struct times *t)
+{
+    DIR *d = opendir("/proc");
+    long handler = world_handler_pid(w);
+
+    *t = (struct times){0};
+    for (struct dirent *e; d && (e = readdir(d));) {
+        long pid = strtol(e->d_name, NULL, 10), parent = 0;
+        char name[32] = "";
+        double s = pid > 0 ? cpu_s(pid, &parent, name) : -1;
+
+        if (s < 0)
+            continue;
+        if (pid == web)
+            t->web += s;
+        else if (pid == handler)
+            t->fcgi += s;
+        else if (strcmp(name, "postgres") == 0 && descends_from_us(parent))
+            t->postgres += s;
+    }
+    if (d)
+        closedir(d);
+}
+
+/* --- programs that load ----------------------------------------------------------------------- */
+
+static bool
+write_file(const struct world *w, const char *name, const char *text, size_t n, char path[PATH_LEN],
+           struct err *err)
+{
+    FILE *f;
+
+    snprintf(path, PATH_LEN, "%s/%s", w->dir, name);
+    f = fopen(path, "w");
+    if (!f || fwrite(text, 1, n, f) != n || fclose(f) != 0 || chmod(path, 0644) < 0)
+        return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return true;
+}
+
+/* What the program printed, as heap text. */
+static bool
+run_program(const struct world *w, const char *name, const char *const *argv, int seconds,
+            char **said, struct err *err)
+{
+    struct process p = {0};
+    char log[PATH_LEN];
+    int status;
+
+    snprintf(log, sizeof log, "%s/%s.log", w->dir, name);
+    unlink(log);
+    if (!process_start(&p, &(struct process_spec){.name = name, .dir = w->dir, .argv = argv}, err))
+        return false;
+    status = process_stop(&p, 0, seconds * 1000 + WAIT_MS); /* no signal: waits for it */
+    *said = process_log_tail(log, 16384);
+    if (status != 0)
+        return err_set(err, ERR_IO, "%s ended with %d: %.200s", name, status, *said);
+    return true;
+}
+
+/* Its done() prints one line of numbers; post replaces the request. */
+static const char lua[] =
+    "wrk.headers['Authorization'] = 'Bearer " WORLD_API_KEY "'\n"
+    "%s"
+    "function done(s, l, r)\n"
+    "  io.write(string.format('figures %%d %%d %%d %%d %%d\\n', s.requests, s.duration,\n"
+    "    l:percentile(50), l:percentile(99),\n"
+    "    s.errors.status + s.errors.connect + s.errors.read + s.errors.timeout))\n"
+    "end\n";
+
+static bool
+load(struct world *w, const struct figures *f, int port, const char *target, const char *post,
+     struct measured *out, struct err *err)
+{
+    char script[PATH_LEN], url[PATH_LEN], duration[16], connections[16], threads[16];
+    AUTO_BUF text = {0}, request = {0};
+    const char *const argv[] = {WRK,      "-t", threads, "-c",        connections, "-d",
+                                duration, "-s", script,  "--latency", url,         NULL};
+    long web = port == f->file_port ? f->files.pid : w->web.pid;
+    long long us = 1, p50 = 0, p99 = 0;
+    struct times before, after;
+    char *said = NULL;
+    const char *line;
+    bool ok;
+
+    if (post)
+        buf_printf(&request,
+                   "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n"
+                   "wrk.body = [==[%s]==]\n",
+                   post);
+    buf_printf(&text, lua, buf_cstr(&request));
+    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, target);
+    snprintf(duration, sizeof duration, "%ds", f->seconds);
+    snprintf(connections, sizeof connections, "%d", CONNECTIONS);
+    snprintf(threads, sizeof threads, "%d", THREADS);
+    if (!write_file(w, "wrk.lua", text.p, text.len, script, err))
+        return false;
+    take_times(w, web, &before);
+    ok = run_program(w, "wrk", argv, f->seconds, &said, err);
+    take_times(w, web, &after);
+    line = said ? strstr(said, "figures ") : NULL;
+    *out = (struct measured){0};
+    if (ok && (!line || sscanf(line, "figures %ld %lld %lld %lld %ld", &out->requests, &us, &p50,
+                               &p99, &out->failed) != 5))
+        ok = err_set(err, ERR_IO, "wrk said %.200s", said ? said : "nothing");
+    free(said);
+    if (ok && out->requests > 0) {
+        double n = (double)out->requests;
+
+        out->per_s = n * 1e6 / (double)us;
+        out->p50_ms = (double)p50 / 1000;
+        out->p99_ms = (double)p99 / 1000;
+        out->web_us = (after.web - before.web) * 1e6 / n;
+        out->fcgi_us = (after.fcgi - before.fcgi) * 1e6 / n;
+        out->postgres_us = (after.postgres - before.postgres) * 1e6 / n;
+    }
+    return ok;
+}
+
+/* --- floor: the same bytes from a file ------------------------------------------------------- */
+
+static bool
+start_files(struct world *w, struct figures *f, struct err *err)
+{
+    char config[PATH_LEN];
+    AUTO_BUF text = {0};
+
+    f->file_port = process_free_port();
+    buf_printf(&text,
+               "server.port = %d\nserver.bind = \"127.0.0.1\"\nserver.document-root = \"%s\"\n"
+               "mimetype.assign = ( \"\" => \"application/json\" )\n",
+               f->file_port, w->dir);
+    return write_file(w, "files.conf", text.p, text.len, config, err) &&
+           process_start(
+               &f->files,
+               &(struct process_spec){
+                   .name = "files",
+                   .dir = w->dir,
+                   .argv = (const char *const[]){"/usr/sbin/lighttpd", "-D", "-f", config, NULL}},
+               err) &&
+           process_wait_port(&f->files, f->file_port, WAIT_MS, err);
+}
+
+static bool
+file_floor(struct world *w, const struct figures *f, const char *name, const struct buf *body,
+           struct measured *out, struct err *err)
+{
+    char path[PATH_LEN], target[64];
+
+    snprintf(target, sizeof target, "/%s", name);
+    return write_file(w, name, body->p, body->len, path, err) &&
+           load(w, f, f->file_port, target, NULL, out, err);
+}
+
+/* --- floor: the same statement from pgbench --------------------------------------------------- */
+
+/*
+ * The statement with its parameters written out. One that starts with ':' or a function is
+ * pgbench's own expression, everything else becomes a literal; a blank behind each colon keeps
+ * pgbench from seeing variables there. NULL: null.
+ */
+static void
+write_parameter(struct buf *out, const char *value)
+{
+    if (!value) {
+        buf_lit(out, "null");
+    } else if (*value == '(') {
+        buf_str(out, value);
+    } else {
+        buf_char(out, '\'');
+        for (; *value; value++) {
+            buf_char(out, *value);
+            if (*value == '\'')
+                buf_char(out, '\'');
+            else if (*value == ':')
+                buf_char(out, ' ');
+        }
+        buf_char(out, '\'');
+    }
+}
+
+static void
+write_statement(struct buf *out, enum sql_id id, const char *const *values)
+{
+    for (const char *p = sql_statements[id].text; *p;) {
+        char *end;
+
+        if (*p == '$' && isdigit((unsigned char)p[1])) {
+            write_parameter(out, values[strtol(p + 1, &end, 10) - 1]);
+            p = end;
+        } else {
+            buf_char(out, *p++);
+        }
+    }
+    buf_lit(out, ";\n");
+}
+
+static bool
+statement_floor(struct world *w, const struct figures *f, enum sql_id id, const char *const *values,
+                double *per_s, struct err *err)
+{
+    char script[PATH_LEN], clients[16], seconds[16];
+    AUTO_BUF text = {0};
+    const char *const argv[] = {PGBENCH, "-n", "-M",    "prepared", "-c",   clients,      "-j",
+                                "1",     "-T", seconds, "-f",       script, w->admin_url, NULL};
+    char *said = NULL;
+    const char *line;
+    bool ok;
+
+    buf_lit(&text, "\\set a random(1, 1000000000000)\n\\set b random(1, 1000000000000)\n");
+    write_statement(&text, id, values);
+    snprintf(clients, sizeof clients, "%d", CONNECTIONS);
+    snprintf(seconds, sizeof seconds, "%d", f->seconds);
+    if (!write_file(w, "pgbench.sql", text.p, text.len, script, err))
+        return false;
+    ok = run_program(w, "pgbench", argv, f->seconds, &said, err);
+    line = said ? strstr(said, "tps = ") : NULL;
+    if (ok && !line)
+        ok = err_set(err, ERR_IO, "pgbench said %.300s", said ? said : "nothing");
+    *per_s = ok ? strtod(line + 6, NULL) : 0;
+    free(said);
+    return ok;
+}
+
+/* --- what is asked --------------------------------------------------------------------------- */
+
+static void
+print_row(const char *what, double target, const struct measured *m)
+{
+    char target_text[16] = "";
+
+    if (target > 0)
+        snprintf(target_text, sizeof target_text, "%.0f", target);
+    printf("%-34s %8.0f %8s %8.2f %8.2f %7ld %8.0f %8.0f %8.0f\n", what, m->per_s, target_text,
+           m->p50_ms, m->p99_ms, m->failed, m->web_us, m->fcgi_us, m->postgres_us);
+    fflush(stdout);
+}
+
+static void
+print_statement(double per_s)
+{
+    printf("%-34s %8.0f\n", "  floor: its statement by pgbench", per_s);
+    fflush(stdout);
+}
+
+/* A finished run like many: every kind of message of its mode, one decision. */
+static bool
+play_run(struct world *w, struct figures *f, struct err *err)
+{
+    AUTO_HTTP_REPLY r = {0};
+    json_t *d = world_descriptor(DECISION, NULL), *played;
+    bool ok = http_post(&w->http, "/runs", d, &r, err);
+
+    json_decref(d);
+    if (!ok || r.status != 201)
+        return ok && err_set(err, ERR_IO, "POST /runs: %d", r.status);
+    snprintf(f->run, UUID_LEN, "%s", json_string_value(json_object_get(r.json, "runId")));
+    played =
+        runtime_ctl_call(&w->ctl,
+                         json_pack("{s:s, s:s, s:O}", "cmd", "play", "script", "decision.positive",
+                                   "session", json_object_get(r.json, "sessionId")),
+                         WAIT_MS, err);
+    json_decref(played);
+    return played && world_wait_status(w, f->run, "completed", WAIT_MS, NULL, err);
+}
+
+static bool
+measure_get(struct world *w, const struct figures *f, const char *what, const char *suffix,
+            double target, enum sql_id id, struct err *err)
+{
+    AUTO_HTTP_REPLY r = {0};
+    char path[128];
+    struct measured m;
+    double floor;
+
+    snprintf(path, sizeof path, "/runs/%s%s", f->run, suffix);
+    if (!http_get(&w->http, &r, err, "%s", path))
+        return false;
+    if (r.status != 200)
+        return err_set(err, ERR_IO, "%s: %d", path, r.status);
+    if (!load(w, f, w->web_port, path, NULL, &m, err))
+        return false;
+    print_row(what, target, &m);
+    if (!file_floor(w, f, "body.json", &r.body, &m, err))
+        return false;
+    print_row("  floor: its bytes from a file", 0, &m);
+    if (!statement_floor(w, f, id, (const char *const[]){f->run}, &floor, err))
+        return false;
+    print_statement(floor);
+    return true;
+}
+
+static bool
+measure_post(struct world *w, const struct figures *f, const char *what, double target,
+             struct err *err)
+{
+    json_t *d = world_descriptor(DECISION, NULL);
+    char *text = json_dumps(d, JSON_COMPACT);
+    /* In the order of the statement's parameters. */
+    const char *const values[] = {
+        "(md5(:a || '-' || :b)::uuid)",
+        "('session-' || :a || '-' || :b)",
+        NULL,
+        "live",
+        DECISION,
+        "rust",
+        NULL,
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        NULL,
+        NULL,
+        NULL,
+        NULL,
+        "[]",
+        text,
+        "{}",
+        NULL,
+        NULL,
+        "f",
+        "60000",
+        "(now())",
+        "{\"status\": \"queued\"}",
+        "key-00000000",
+        "service",
+        "5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11",
+        "posted",
+        "run.created",
+        "{}",
+    };
+    struct measured m;
+    double floor;
+    bool ok = load(w, f, w->web_port, "/runs", text, &m, err);
+
+    if (ok) {
+        print_row(what, target, &m);
+        ok = statement_floor(w, f, SQL_RUN_CREATE, values, &floor, err);
+    }
+    if (ok)
+        print_statement(floor);
+    free(text);
+    json_decref(d);
+    return ok;
+}
+
+static bool
+measure(struct world *w, struct figures *f, struct err *err)
+{
+    if (!world_wait_ready(w, err) || !play_run(w, f, err) || !start_files(w, f, err))
+        return false;
+    world_stop_observerd(w, WAIT_MS); /* it would look after every run that is posted */
+    printf("\n%d connections, %d s each; microseconds of processor time per request\n\n%-34s %8s "
+           "%8s %8s %8s %7s %8s %8s %8s\n",
+           CONNECTIONS, f->seconds, "", "per s", "target", "p50 ms", "p99 ms", "failed", "web us",
+           "fcgi us", "pg us");
+    return measure_get(w, f, "GET /runs/:id", "", 8000, SQL_RUN_GET, err) &&
+           measure_get(w, f, "GET /runs/:id/state", "/state", 4000, SQL_RUN_STATE, err) &&
+           measure_post(w, f, "POST /runs (p99 target 40 ms)", 2500, err);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const char *const fcgi_env[] = {"FCGI_THREADS=0", "THROTTLE_TTL_MS=1000", NULL};
+    struct figures f = {.seconds = SECONDS};
+    struct err err = {0};
+    struct postgres *cluster;
+    struct world w = {0};
+    bool ok;
+
+    if (argc > 2 || (argc == 2 && strcmp(argv[1], "--short") != 0)) {
+        fprintf(stderr, "usage: bench_http [--short]\n");
+        return 2;
+    }
+    if (argc == 2)
+        f.seconds = 1;
+    machine_print();
+    cluster = postgres_start(&(struct postgres_options){.durable = true}, &err);
+    ok = cluster &&
+         world_start(&w, &(struct world_options){.cluster = cluster, .fcgi_env = fcgi_env}, &err) &&
+         measure(&w, &f, &err);
+    if (!ok)
+        fprintf(stderr, "bench_http: %s\n", err.msg);
+    process_stop(&f.files, SIGTERM, WAIT_MS);
+    world_stop(&w);
+    postgres_stop(cluster);
+    return ok ? 0 : 1;
+}
