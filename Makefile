@@ -205,6 +205,7 @@ test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
 	@$(RUN_TESTS) test $(UNIT) $(GOLDEN) "$(BUILD)/tests/sqlcheck" \
 	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
 	    "tests/golden/differential.sh $(BUILD)" "tests/golden/planted_type.sh $(BUILD)" \
+	    "tests/integration/install.sh $(BUILD)" \
 	    $(INTEGRATION) $(WEB_RUNS) $(FAULT)
 
 check-sql: $(BUILD)/tests/sqlcheck
@@ -240,10 +241,28 @@ demo: need-deps
 
 # --- installation ------------------------------------------------------------------------------
 
+# Folders may be given one by one: SYSCONFDIR, UNITDIR and SYSUSERSDIR are where systemd looks.
+SYSCONFDIR  ?= /etc
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+DOCDIR      := $(PREFIX)/share/doc/macp-observer
+UNITS       := $(wildcard observerd/*.service.in fcgi/*.service.in fcgi/*.socket.in)
+fill_unit = sed -e 's|@sbindir@|$(PREFIX)/sbin|; s|@sysconfdir@|$(SYSCONFDIR)|' \
+    -e '/^@hardening@$$/{r shared/hardening.conf' -e 'd}'
+
 install: $(PROGRAMS)
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/macp-observer
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(PREFIX)/share/man/man8 $(DOCDIR) $(UNITDIR) \
+	    $(SYSUSERSDIR))
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin/
-	install -m 644 README.md LICENSE lighttpd.conf.example fcgi/*.conf.example $(DESTDIR)$(PREFIX)/share/doc/macp-observer/
+	install -m 644 README.md LICENSE lighttpd.conf.example fcgi/*.conf.example $(DESTDIR)$(DOCDIR)/
+	install -m 644 observerd/README.md $(DESTDIR)$(DOCDIR)/observerd.md
+	install -m 644 fcgi/README.md $(DESTDIR)$(DOCDIR)/fcgi.md
+	install -m 644 shared/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/macp-observer.conf
+	for unit in $(UNITS); do \
+	    $(fill_unit) "$$unit" >"$(DESTDIR)$(UNITDIR)/$$(basename "$$unit" .in)" || exit 1; done
+	for program in observerd fcgi; do \
+	    $(BUILD)/macp-$$program config --man >$(DESTDIR)$(PREFIX)/share/man/man8/macp-$$program.8 && \
+	    $(BUILD)/macp-$$program config --example >$(DESTDIR)$(DOCDIR)/$$program.env || exit 1; done
 
 clean:
 	rm -rf $(BUILD)

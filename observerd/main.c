@@ -643,7 +643,7 @@ int
 main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
-        {"run", "observe (the default)"},
+        {"run", "observe"},
         {"migrate", "bring the database to this version's schema"},
         {"rebuild", "fold ended runs anew from their events: RUN_ID... | --all [--since TIME]"},
         {"retention", "remove what is too old, now; with --dry-run only say what would go"},

@@ -374,6 +374,8 @@ void config_write_value(struct buf *out, const struct config *cfg, const struct 
 
 /* Table of the variables one program reads: name, type, default, bounds, meaning. */
 void config_print_help(FILE *to, enum config_process who);
+/* The same as the ENVIRONMENT section of a manual page. */
+void config_print_man(FILE *to, enum config_process who);
 /* A file of NAME=value lines, every one commented out and showing its default. */
 void config_print_example(FILE *to, enum config_process who);
 /* What is in force; secrets are masked, in connection strings only the password. */

@@ -137,6 +137,42 @@ config_print_help(FILE *to, enum config_process who)
     fputs(buf_cstr(&text), to);
 }
 
+/* Text as roff takes it: nothing of it is a request, an escape or a hyphen. */
+static void
+write_roff(struct buf *out, const char *s)
+{
+    for (; *s; s++)
+        if (*s == '\\')
+            buf_lit(out, "\\e");
+        else if (*s == '-')
+            buf_lit(out, "\\-");
+        else if (*s == '\n')
+            buf_lit(out, "\n.br\n");
+        else
+            buf_char(out, *s);
+}
+
+void
+config_print_man(FILE *to, enum config_process who)
+{
+    AUTO_BUF text = {0};
+
+    buf_lit(&text, ".SH ENVIRONMENT\nAn empty variable counts as unset.\n");
+    for (int key = 0; key < CONFIG_KEY__COUNT; key++) {
+        const struct config_row *row = config_row((enum config_key)key);
+        AUTO_BUF meaning = {0};
+
+        if (!(row->process & who))
+            continue;
+        write_meaning(&meaning, row, "");
+        meaning.p[--meaning.len] = '\0'; /* its last line feed */
+        buf_printf(&text, ".TP\n.B %s\n\\&", row->name);
+        write_roff(&text, buf_cstr(&meaning));
+        buf_char(&text, '\n');
+    }
+    fputs(buf_cstr(&text), to);
+}
+
 void
 config_print_example(FILE *to, enum config_process who)
 {

@@ -16,10 +16,31 @@ print_help(const struct program *p)
     printf("  %-18s %s\n", "check-config", "say what is wrong with the settings and exit");
     printf("  %-18s %s\n", "config", "print the settings in force, secrets masked");
     printf("  %-18s %s\n", "config --example", "print an environment file with every default");
+    printf("  %-18s %s\n", "config --man", "print the manual page");
     printf("  %-18s %s\n", "--help, --version", "print this, or the version");
     printf("  %-18s %s\n\n", "--env-file FILE",
            "take settings from lines of NAME=value, before the environment's");
     config_print_help(stdout, p->who);
+}
+
+/* A manual page; what it says of settings and commands cannot drift from what the program does. */
+static void
+print_man(const struct program *p)
+{
+    printf(".TH %s 8 \"\" \"macp-observer %s\"\n.SH NAME\n%s \\- %s\n", p->name, MACP_VERSION,
+           p->name, p->doc);
+    printf(".SH SYNOPSIS\n.B %s\n[\\-\\-env\\-file FILE] [COMMAND]\n.SH COMMANDS\n", p->name);
+    for (const struct program_command *c = p->commands; c->name; c++)
+        printf(".TP\n.B %s\n%s%s\n", c->name, c->doc, c == p->commands ? " (default)" : "");
+    printf(".TP\n.B check\\-config\nsay what is wrong with the settings and exit\n"
+           ".TP\n.B config\nprint the settings in force, secrets masked\n"
+           ".TP\n.B config \\-\\-example\nprint an environment file with every default\n"
+           ".SH OPTIONS\n.TP\n.B \\-\\-env\\-file FILE\ntake settings from lines of NAME=value, "
+           "before the environment's\n");
+    config_print_man(stdout, p->who);
+    printf(".SH EXIT STATUS\n0: ended as asked. %d: wrong usage. %d: settings that cannot be "
+           "used.\n1: anything else.\n",
+           PROGRAM_EXIT_USAGE, PROGRAM_EXIT_CONFIG);
 }
 
 static bool
@@ -120,6 +141,10 @@ program_start(const struct program *p, int argc, char **argv, struct config **cf
     }
     if (strcmp(word, "config") == 0 && strcmp(option, "--example") == 0) {
         config_print_example(stdout, p->who);
+        return false;
+    }
+    if (strcmp(word, "config") == 0 && strcmp(option, "--man") == 0) {
+        print_man(p);
         return false;
     }
     if ((strcmp(word, "config") == 0 || strcmp(word, "check-config") == 0) && !option[0]) {
