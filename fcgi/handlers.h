@@ -48,7 +48,8 @@ route_fn run_events_list, run_messages_list, events_list;
 /* webhooks.c */
 extern const struct body_schema webhook_create_schema, webhook_update_schema;
 extern const struct query_field webhook_deliveries_query[];
-route_fn webhook_create, webhook_update, webhook_delete, webhooks_list, webhook_deliveries;
+route_fn webhook_create, webhook_update, webhook_delete, webhooks_list, webhook_deliveries,
+    webhook_redeliver;
 /* audit.c */
 extern const struct query_field audit_query[];
 route_fn audit_list;

@@ -74,6 +74,8 @@ const struct route routes[] = {
      "Delete a webhook and its deliveries"},
     {HTTP_GET, "/webhooks/:id/deliveries", ROUTE_READ, ROUTE_RUN_ID | ROUTE_SLOW,
      webhook_deliveries_query, NULL, webhook_deliveries, "List the deliveries of a webhook"},
+    {HTTP_POST, "/webhooks/:id/deliveries/:deliveryId/redeliver", ROUTE_OPERATE, ROUTE_RUN_ID, NULL,
+     NULL, webhook_redeliver, "Deliver once more, from the first attempt"},
     {HTTP_GET, "/audit", ROUTE_READ, ROUTE_SLOW, audit_query, NULL, audit_list,
      "List who did what"},
     {HTTP_GET, "/dashboard/overview", ROUTE_READ, ROUTE_SLOW, dashboard_query, NULL,

@@ -7,11 +7,13 @@
 
 #include "fcgi/app.h"
 #include "fcgi/handlers.h"
+#include "fcgi/notify.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/row_members.h"
 #include "shared/destination.h"
 #include "shared/json.h"
+#include "shared/run.h"
 #include "shared/uuid.h"
 
 enum { SECRET_MAX = 255 };
@@ -235,5 +237,32 @@ webhook_deliveries(struct request *rq, struct err *err)
     }
     buf_printf(b, "],\"total\":%s,\"limit\":%lld,\"offset\":%lld}", db_text(r, 0, COL_COUNT),
                (long long)q[Q_LIMIT].number, (long long)q[Q_OFFSET].number);
+    return true;
+}
+
+bool
+webhook_redeliver(struct request *rq, struct err *err)
+{
+    enum { COL_PUBLIC_ID = 0, COL_MAY_SEND = 11 };
+    const char *webhook_id = rq->params[0], *delivery_id = rq->params[1];
+    AUTO_DB_RESULT *r = NULL;
+    struct db_args a;
+
+    if (!uuid_is_valid(delivery_id))
+        return err_set(err, ERR_VALIDATION, "Validation failed (uuid is expected)");
+    db_args_init(&a);
+    db_arg_text(&a, webhook_id);
+    db_arg_text(&a, delivery_id);
+    add_who(rq, &a);
+    if (!request_query(rq, rq->db, SQL_WEBHOOK_REDELIVER, &a, &r, err))
+        return false;
+    if (db_rows(r) == 0)
+        return err_set(err, ERR_NOT_FOUND, "webhook %s not found", webhook_id);
+    if (db_null(r, 0, COL_PUBLIC_ID))
+        return err_set(err, ERR_NOT_FOUND, "delivery %s not found", delivery_id);
+    if (!db_bool(r, 0, COL_MAY_SEND))
+        return err_set(err, ERR_CONFLICT, "webhook %s is not active", webhook_id);
+    notify_send(rq->app->notify, CHANNEL_HOOK, "");
+    row_object(r, 0, delivery_members, reply_json(rq, 202));
     return true;
 }

@@ -45,6 +45,10 @@ static const struct {
                      COLUMN_TIMESTAMPTZ, COLUMN_TIMESTAMPTZ, COLUMN_TEXT}},
     /* run_key, ambient_key: of envelopes that are events now */
     [BATCH_AMBIENT] = {SQL_BATCH_AMBIENT, 2, {COLUMN_INT8, COLUMN_INT8}},
+    /* run_key, step, event, body */
+    [BATCH_WEBHOOKS] = {SQL_BATCH_WEBHOOKS,
+                        4,
+                        {COLUMN_INT8, COLUMN_INT4, COLUMN_TEXT, COLUMN_TEXT}},
     /* run_key, status, transitions, started_at, ended_at, error_message, failure_reason,
      * outcome_positive, metadata */
     [BATCH_RUNS] = {SQL_BATCH_RUNS,

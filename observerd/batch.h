@@ -37,6 +37,7 @@ enum batch_table {
     BATCH_FACTS, /* one per enum fact_table, in its order; acknowledgements follow their signals */
     BATCH_FACTS_LAST = BATCH_FACTS + FACT__COUNT - 1,
     BATCH_AMBIENT,
+    BATCH_WEBHOOKS, /* counts on from the version that BATCH_RUNS moves */
     BATCH_RUNS,
     BATCH_OBSERVERS,
     BATCH_SESSIONS,

@@ -31,6 +31,7 @@
 #include "observerd/supervisor.h"
 #include "observerd/tls.h"
 #include "observerd/watch.h"
+#include "observerd/webhook.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/migrate.h"
@@ -45,8 +46,9 @@ enum {
     STOP_WAIT_MS = 2000,
     LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
     LEAVE_BEAT_MS = 500,
-    LEAVE_REST_MS = 3000, /* what is kept of the drain limit for runs that nobody takes */
+    LEAVE_REST_MS = 3000,   /* what is kept of the drain limit for runs that nobody takes */
     BREAKER_EVERY_MS = 500, /* how soon a reset is noticed */
+    ATTEMPTS_WAIT_MS = 5000,
 };
 
 struct app {
@@ -61,6 +63,7 @@ struct app {
     struct ambient *ambient;     /* NULL: signals are not watched */
     struct retention *retention;
     struct settings settings;
+    struct webhooks *webhooks;
     struct price_list *prices;
     struct status status;
     struct supervisor supervisor;
@@ -158,6 +161,8 @@ notification(void *ctx, const char *channel, const char *payload)
     (void)payload;
     if (strcmp(channel, CHANNEL_RUN) == 0 && !app->stopping) /* then it would be our own call */
         app->claim_at = 0;
+    if (strcmp(channel, CHANNEL_HOOK) == 0)
+        webhooks_ring(app->webhooks);
 }
 
 static void
@@ -212,7 +217,7 @@ static bool
 beat(struct app *app, struct err *err)
 {
     if (!app->listening) {
-        if (!db_listen(app->db, CHANNEL_RUN, err))
+        if (!db_listen(app->db, CHANNEL_RUN, err) || !db_listen(app->db, CHANNEL_HOOK, err))
             return false;
         app->listening = true;
     }
@@ -276,6 +281,8 @@ do_due(struct app *app)
         app->away = !ok;
     }
     read_inbox(app);
+    if (notifier_take_deliveries(&app->notifier))
+        webhooks_ring(app->webhooks);
     if (app->away)
         return; /* the rest would fail, too */
     if (now >= app->notify_at) {
@@ -430,6 +437,9 @@ start(struct app *app, struct err *err)
     /* Every run may be let go at once, and none may be forgotten. */
     mailbox_init(&app->inbox, INBOX_MAX + 2 * (size_t)cfg->observerd_max_runs, ring, app);
     notifier_init(&app->notifier, ring, app);
+    if (!outbound_start(cfg, &app->outbound, err))
+        return false;
+    app->webhooks = webhooks_start(cfg, app->outbound);
     app->n_shards = (size_t)cfg->observerd_shards;
     app->heartbeat_ms = cfg->observerd_lease_ms / 3 < HEARTBEAT_MAX_MS ? cfg->observerd_lease_ms / 3
                                                                        : HEARTBEAT_MAX_MS;
@@ -439,8 +449,6 @@ start(struct app *app, struct err *err)
     if (cfg->signals_enabled)
         app->ambient = ambient_start(cfg, app->shards, app->n_shards);
     app->claim = claim_new(cfg, app->db);
-    if (!outbound_start(cfg, &app->outbound, err))
-        return false;
     app->runtime = runtime_options(app);
     app->status.instance_id = app->claim->instance_id;
     for (size_t i = 0; i < app->n_shards; i++)
@@ -487,6 +495,17 @@ hand_over(struct app *app, int64_t until)
              clock_mono_ms() < until);
 }
 
+/* Attempts that are under way get a little time; what is left of them is made again by others. */
+static void
+stop_outbound(struct app *app, int64_t until_ms)
+{
+    int64_t left = until_ms - clock_mono_ms();
+
+    webhooks_drain(app->webhooks, left < ATTEMPTS_WAIT_MS ? left : ATTEMPTS_WAIT_MS);
+    outbound_stop(app->outbound);
+    webhooks_stop(app->webhooks, STOP_WAIT_MS);
+}
+
 /* What was received is stored, then the runs are free for others at once. */
 static bool
 stop(struct app *app)
@@ -501,6 +520,7 @@ stop(struct app *app)
     supervisor_stopping(app->cfg->observerd_drain_ms);
     if (db_timeout(app->db) > STOP_WAIT_MS)
         db_set_timeout(app->db, STOP_WAIT_MS);
+    webhooks_quiet(app->webhooks);
     hand_over(app, until - (drain_ms / 4 < LEAVE_REST_MS ? drain_ms / 4 : LEAVE_REST_MS));
     /* Nobody reads the descriptor from here on: a second signal ends the program at once. */
     sigemptyset(&second);
@@ -520,10 +540,10 @@ stop(struct app *app)
     }
     ambient_stop(app->ambient, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
     retention_stop(app->retention);
-    outbound_stop(app->outbound);
     send_notifications(app);
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
+    stop_outbound(app, until);
     if (!stored)
         log_error("some envelopes were not stored; they are read again at the next start");
     return stored;

@@ -56,6 +56,31 @@ notifier_add(struct notifier *n, const char *run_id, int64_t seq, bool terminal)
         n->wake(n->ctx);
 }
 
+void
+notifier_add_deliveries(struct notifier *n)
+{
+    bool first;
+
+    pthread_mutex_lock(&n->mu);
+    first = !n->deliveries;
+    n->deliveries = true;
+    pthread_mutex_unlock(&n->mu);
+    if (first)
+        n->wake(n->ctx);
+}
+
+bool
+notifier_take_deliveries(struct notifier *n)
+{
+    bool any;
+
+    pthread_mutex_lock(&n->mu);
+    any = n->deliveries;
+    n->deliveries = false;
+    pthread_mutex_unlock(&n->mu);
+    return any;
+}
+
 bool
 notifier_pending(struct notifier *n)
 {

@@ -2,7 +2,8 @@
  * notifier.h - "look" to the readers, coalesced.
  *
  * Purpose    collects which runs have new committed events; the control thread sends them as
- *            notifications, at most every 10 ms, one per run.
+ *            notifications, at most every 10 ms, one per run. Also whether there are webhooks to
+ *            deliver.
  * Ownership  run ids are copied in. Errors: none; a full notifier drops, readers look anyway.
  * Threads    notifier_add from any thread; notifier_take from the control thread. wake runs on
  *            the adder's thread when there was nothing to send before.
@@ -28,6 +29,7 @@ struct notifier {
         bool terminal;
     } pending[NOTIFIER_MAX];
     size_t slots[2 * NOTIFIER_MAX]; /* hash of run id -> place + 1 */
+    bool deliveries;
     void (*wake)(void *ctx);
     void *ctx;
 };
@@ -35,6 +37,10 @@ struct notifier {
 void notifier_init(struct notifier *n, void (*wake)(void *ctx), void *ctx);
 void notifier_fini(struct notifier *n);
 void notifier_add(struct notifier *n, const char *run_id, int64_t seq, bool terminal);
+/* Deliveries were committed. */
+void notifier_add_deliveries(struct notifier *n);
+/* Whether any were since it was last asked. */
+bool notifier_take_deliveries(struct notifier *n);
 /* There is something to take. */
 bool notifier_pending(struct notifier *n);
 /* The payloads as a Postgres text array literal, and forget them; false when there are none. */

@@ -83,10 +83,10 @@ answer(struct transfer *t, struct outbound_reply *reply)
 }
 
 static void
-answer_failed(struct transfer *t, const char *error)
+answer_stopped(struct transfer *t)
 {
     buf_reset(&t->reply);
-    answer(t, &(struct outbound_reply){.error = error});
+    answer(t, &(struct outbound_reply){.error = "the program is stopping", .stopped = true});
 }
 
 /* Curl's own words may quote the address. */
@@ -303,11 +303,11 @@ outbound_main(void *arg)
         struct transfer *t = o->under_way;
 
         unlink_transfer(o, t);
-        answer_failed(t, "the program is stopping");
+        answer_stopped(t);
     }
     for (struct mail *m = mailbox_take_all(&o->inbox), *behind; m; m = behind) {
         behind = m->next;
-        answer_failed((struct transfer *)m, "the program is stopping");
+        answer_stopped((struct transfer *)m);
     }
     return NULL;
 }

@@ -38,6 +38,7 @@ struct outbound_reply {
     const char *error; /* why, when status is 0; "" otherwise */
     bool refused;      /* the address is not allowed: trying again is pointless */
     bool timed_out;
+    bool stopped;     /* the program is stopping: nothing is known about the address */
     const char *body; /* the first OUTBOUND_REPLY_MAX bytes, NUL-ended */
     size_t body_len;
     int retry_after_s; /* what the answer asks for; 0: nothing */

@@ -7,6 +7,7 @@
 #include "observerd/payload.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
+#include "observerd/webhook_event.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/meter.h"
@@ -199,10 +200,33 @@ run_event(struct record *r, enum event_type type)
     jv_put(e->data, "traceId", text_value(run->trace_id));
 }
 
+/* error NULL: none. It leaves the house, so the operator's redaction applies. */
 static void
-transition(struct record *r, enum run_status to)
+tell_subscribers(struct record *r, enum run_status from, enum run_status to, const char *error)
+{
+    struct rows *t = &r->batch->tables[BATCH_WEBHOOKS];
+    const char *event = webhook_event_name(from, to);
+    AUTO_JSON *clean = NULL, *shown = NULL;
+    AUTO_BUF body = {0};
+
+    if (!event)
+        return;
+    if (error) {
+        clean = text_value(error);
+        shown = redact_value(r->s->normalizer.redactor, clean);
+    }
+    webhook_event_body(event, r->s->run.run_id, to, r->now_ms, jv_cstr(shown), &body);
+    rows_int8(t, r->s->run.run_key);
+    rows_int4(t, r->run->transitions);
+    rows_text(t, event);
+    rows_bytes_value(t, body.p, body.len);
+}
+
+static void
+transition(struct record *r, enum run_status to, const char *error)
 {
     struct run_seed *run = &r->s->run;
+    enum run_status from = run->status;
 
     if (!run_transition_allowed(run->status, to))
         BUG("run %s: no way from %s to %s", run->run_id, run_status_name(run->status),
@@ -210,6 +234,7 @@ transition(struct record *r, enum run_status to)
     run->status = to;
     r->run->status = to;
     r->run->transitions++;
+    tell_subscribers(r, from, to, error);
     if (to != RUN_BINDING_SESSION) /* it is left in the same step */
         meter_add(METER_TRANSITIONS, 1, run_status_name(to));
 }
@@ -220,7 +245,7 @@ record_started(struct record *r)
     struct run_seed *run = &r->s->run;
     struct event *e;
 
-    transition(r, RUN_STARTING);
+    transition(r, RUN_STARTING, NULL);
     run->started_ms = r->now_ms;
     r->run->started_ms = r->now_ms;
     e = own_event(r, EVENT_RUN_STARTED, "run", run->run_id);
@@ -352,11 +377,11 @@ record_bound(struct record *r, const Macp__V1__SessionMetadata *meta)
     if (run->status == RUN_QUEUED)
         record_started(r);
     if (run->status != RUN_BINDING_SESSION)
-        transition(r, RUN_BINDING_SESSION);
+        transition(r, RUN_BINDING_SESSION, NULL);
     bound_event(r, meta);
     announce_participants(r);
     bound_row(r, meta);
-    transition(r, RUN_RUNNING);
+    transition(r, RUN_RUNNING, NULL);
     e = own_event(r, EVENT_SESSION_STATE_CHANGED, "session", run->session_id);
     jv_put(e->data, "sessionId", text_value(run->session_id));
     jv_put(e->data, "state", json_string("SESSION_STATE_OPEN"));
@@ -485,7 +510,7 @@ record_snapshot(struct record *r, const Macp__V1__SessionMetadata *meta)
 void
 record_suspended(struct record *r)
 {
-    transition(r, RUN_SUSPENDED);
+    transition(r, RUN_SUSPENDED, NULL);
     run_event(r, EVENT_RUN_SUSPENDED);
     finish_own(r);
 }
@@ -493,7 +518,7 @@ record_suspended(struct record *r)
 void
 record_resumed(struct record *r)
 {
-    transition(r, RUN_RUNNING);
+    transition(r, RUN_RUNNING, NULL);
     run_event(r, EVENT_RUN_RESUMED);
     finish_own(r);
 }
@@ -569,7 +594,7 @@ record_ended(struct record *r, enum run_status to, const char *message, const ch
     struct session *s = r->s;
     struct event *e;
 
-    transition(r, to);
+    transition(r, to, message);
     if (to != RUN_CANCELLED && s->run.started_ms)
         meter_observe(METER_RUN_DURATION, (r->now_ms - s->run.started_ms) * 1000,
                       run_status_name(to), payload_mode_label(s->run.mode_name));

@@ -168,6 +168,8 @@ committed(struct writer *w, const struct batch *b)
     meter_add(METER_EVENTS, b->tables[BATCH_CANONICAL].n);
     for (size_t i = 0; i < b->n_received; i++)
         meter_observe(METER_LAG, now_us - b->received_us[i]);
+    if (b->tables[BATCH_WEBHOOKS].n)
+        notifier_add_deliveries(w->o.notifier);
     for (size_t i = 0; i < b->n_runs; i++) {
         const struct batch_run *r = &b->runs[i];
 

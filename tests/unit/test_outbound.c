@@ -1,7 +1,6 @@
 /* Outgoing requests against a server on the loopback that misbehaves on demand. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,17 +10,16 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "observerd/outbound.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
+#include "tests/support/receiver.h"
 
 enum { WAIT_MS = 20000, SOON_MS = 300 };
 
@@ -63,170 +61,6 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
     return real(node, service, hints, out);
 }
 
-/* --- the server ------------------------------------------------------------------------------ */
-
-static struct server {
-    int listener, stop;
-    unsigned port;
-    pthread_t thread;
-    atomic_int connections, answering, waiting;
-} server;
-
-/* False when the server stops or the client is gone. */
-static bool
-wait_for(int fd, short events, int ms)
-{
-    struct pollfd fds[] = {{fd, events, 0}, {server.stop, POLLIN, 0}};
-
-    poll(fds, 2, ms);
-    return !fds[1].revents && !(fds[0].revents & (POLLHUP | POLLERR));
-}
-
-static bool
-say(int fd, const char *text, size_t n)
-{
-    while (n > 0) {
-        ssize_t sent;
-
-        if (!wait_for(fd, POLLOUT, -1))
-            return false;
-        sent = send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0)
-            return false;
-        text += sent;
-        n -= (size_t)sent;
-    }
-    return true;
-}
-
-static bool
-hear(int fd, struct buf *request)
-{
-    const char *head_end, *length;
-    size_t want = 0;
-
-    for (;;) {
-        ssize_t n;
-
-        head_end = strstr(buf_cstr(request), "\r\n\r\n");
-        if (head_end) {
-            length = strcasestr(buf_cstr(request), "\r\nContent-Length: ");
-            want = length ? (size_t)atol(length + 18) : 0;
-            if (request->len >= (size_t)(head_end + 4 - request->p) + want)
-                return true;
-        }
-        if (!wait_for(fd, POLLIN, -1))
-            return false;
-        n = recv(fd, buf_reserve(request, 4096), 4096, 0);
-        if (n <= 0)
-            return false;
-        request->len += (size_t)n;
-        request->p[request->len] = '\0';
-    }
-}
-
-static void
-answer_request(int fd, const struct buf *request)
-{
-    char block[16384];
-    const char *path = strchr(buf_cstr(request), ' ');
-    AUTO_BUF out = {0};
-
-#define IS(p) (strncmp(path, " " p " ", sizeof(p) + 1) == 0)
-    if (IS("/echo")) {
-        buf_printf(&out, "HTTP/1.1 201 Created\r\nContent-Length: %zu\r\n\r\n%s", request->len,
-                   buf_cstr(request));
-    } else if (IS("/redirect")) {
-        buf_lit(&out, "HTTP/1.1 302 Found\r\nLocation: /echo\r\nContent-Length: 0\r\n\r\n");
-    } else if (IS("/busy")) {
-        buf_lit(&out, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
-    } else if (IS("/no-http")) {
-        buf_lit(&out, "220 mail.example\r\n");
-    } else if (IS("/cut")) {
-        buf_lit(&out, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
-    }
-    if (out.len > 0) {
-        say(fd, out.p, out.len);
-    } else if (IS("/hang")) {
-        atomic_fetch_add(&server.waiting, 1);
-        wait_for(fd, POLLIN, -1);
-        atomic_fetch_sub(&server.waiting, 1);
-    } else if (IS("/drip")) {
-        buf_lit(&out, "HTTP/1.1 200 OK\r\n\r\n");
-        for (bool ok = say(fd, out.p, out.len); ok; ok = say(fd, ".", 1))
-            if (!wait_for(fd, 0, 10))
-                break;
-    } else if (IS("/huge")) {
-        memset(block, 'x', sizeof block);
-        buf_lit(&out, "HTTP/1.1 200 OK\r\n\r\n");
-        for (bool ok = say(fd, out.p, out.len); ok;)
-            ok = say(fd, block, sizeof block);
-    } else if (IS("/headers")) {
-        buf_lit(&out, "HTTP/1.1 200 OK\r\n");
-        for (bool ok = say(fd, out.p, out.len); ok;)
-            ok = say(fd, "X-More: and more\r\n", 18);
-    }
-#undef IS
-}
-
-static void *
-connection_main(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    AUTO_BUF request = {0};
-
-    if (hear(fd, &request))
-        answer_request(fd, &request);
-    close(fd);
-    atomic_fetch_sub(&server.answering, 1);
-    return NULL;
-}
-
-static void *
-server_main(void *arg UNUSED)
-{
-    while (wait_for(server.listener, POLLIN, -1)) {
-        int fd = accept(server.listener, NULL, NULL);
-        pthread_t thread;
-
-        if (fd < 0)
-            continue;
-        atomic_fetch_add(&server.connections, 1);
-        atomic_fetch_add(&server.answering, 1);
-        assert_int_equal(pthread_create(&thread, NULL, connection_main, (void *)(intptr_t)fd), 0);
-        pthread_detach(thread);
-    }
-    return NULL;
-}
-
-static int
-start_server(void **state UNUSED)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
-    socklen_t len = sizeof at;
-
-    server.stop = eventfd(0, EFD_CLOEXEC);
-    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(server.listener, (struct sockaddr *)&at, sizeof at) != 0 ||
-        listen(server.listener, 64) != 0 ||
-        getsockname(server.listener, (struct sockaddr *)&at, &len) != 0)
-        return -1;
-    server.port = ntohs(at.sin_port);
-    return pthread_create(&server.thread, NULL, server_main, NULL);
-}
-
-static int
-stop_server(void **state UNUSED)
-{
-    eventfd_write(server.stop, 1);
-    pthread_join(server.thread, NULL);
-    while (atomic_load(&server.answering) > 0)
-        sched_yield();
-    close(server.listener);
-    close(server.stop);
-    return 0;
-}
-
 /* --- asking ---------------------------------------------------------------------------------- */
 
 static const char *allowed[] = {"127.0.0.0/8"};
@@ -239,6 +73,8 @@ struct asked {
     char *body, *error;
     int64_t at_ms;
 };
+
+static struct receiver server;
 
 static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -300,7 +136,7 @@ ask(struct outbound *o, const char *host, const char *path, int timeout_ms, stru
 {
     AUTO_BUF url = {0};
 
-    buf_printf(&url, "http://%s:%u%s", host, server.port, path);
+    buf_printf(&url, "http://%s:%d%s", host, server.port, path);
     assert_true(outbound_send(
         o,
         &(struct outbound_request){
@@ -326,9 +162,9 @@ until_waiting(int n)
 {
     int64_t until = clock_mono_ms() + WAIT_MS;
 
-    while (atomic_load(&server.waiting) != n && clock_mono_ms() < until)
+    while (atomic_load(&server.hanging) != n && clock_mono_ms() < until)
         sched_yield();
-    assert_int_equal(atomic_load(&server.waiting), n);
+    assert_int_equal(atomic_load(&server.hanging), n);
 }
 
 /* --- tests ----------------------------------------------------------------------------------- */
@@ -341,7 +177,7 @@ a_request_goes_out_as_it_was_given(void **state UNUSED)
     AUTO_ASKED a = {0};
     char url[64];
 
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/echo", server.port);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/echo", server.port);
     assert_true(outbound_send(o,
                               &(struct outbound_request){.url = url,
                                                          .headers = headers,
@@ -512,7 +348,7 @@ what_the_operator_may_reach_is_not_left_open_for_others(void **state UNUSED)
     AUTO_ASKED a = {0};
     char url[64];
 
-    snprintf(url, sizeof url, "http://rebound.example:%u/echo", server.port);
+    snprintf(url, sizeof url, "http://rebound.example:%d/echo", server.port);
     assert_true(outbound_send(
         o, &(struct outbound_request){.url = url, .timeout_ms = WAIT_MS, .trusted = true}, replied,
         &a));
@@ -577,7 +413,7 @@ stopping_answers_what_is_under_way(void **state UNUSED)
     outbound_stop(o);
     assert_int_equal(a.n, 1);
     assert_int_equal(a.reply.status, 0);
-    assert_string_equal(a.error, "the program is stopping");
+    assert_true(a.reply.stopped);
     until_waiting(0);
 }
 
@@ -619,6 +455,24 @@ beyond_its_bound_it_takes_no_more(void **state UNUSED)
     assert_true(outbound_send(o, &request, replied, &a));
     outbound_stop(o);
     assert_int_equal(a.n, OUTBOUND_MAX + 1);
+}
+
+static int
+start_server(void **state UNUSED)
+{
+    struct err err;
+
+    if (receiver_start(&server, 0, &err))
+        return 0;
+    print_error("%s\n", err.msg);
+    return -1;
+}
+
+static int
+stop_server(void **state UNUSED)
+{
+    receiver_stop(&server);
+    return 0;
 }
 
 int
