@@ -324,7 +324,14 @@ timer_fired(struct timer *t)
 static void
 flush_due(struct timer *t)
 {
-    record_projection((struct session *)((char *)t - offsetof(struct session, flush)));
+    enum { AGAIN_MS = 20 };
+    struct session *s = (struct session *)((char *)t - offsetof(struct session, flush));
+
+    /* The states of thousands of runs are no less than their events: they wait for room, too. */
+    if (writer_is_full(session_writer(s)))
+        timer_set(&s->shard->timers, t, clock_mono_ms() + AGAIN_MS);
+    else
+        record_projection(s);
 }
 
 /* The stream that was opened before the run was ours, unless it has come too far. */

@@ -120,7 +120,8 @@ shard_may_poll(struct shard *s, int64_t *wait_ms)
     s->tokens_at_ms = now;
     if (s->tokens > POLL_BURST)
         s->tokens = POLL_BURST;
-    if (s->tokens >= 1) {
+    /* The answer makes events: none is asked for that there is no room for. */
+    if (s->tokens >= 1 && !writer_is_full(s->writers[LANE_ORDINARY])) {
         s->tokens -= 1;
         return true;
     }

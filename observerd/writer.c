@@ -246,6 +246,20 @@ bound_waits(struct writer *w)
         db_set_timeout(w->db, left > 100 ? (int)left : 100);
 }
 
+/*
+ * A batch that did not get through in its time would not the next time either, when the server is
+ * slow or the batch is large. So the limit doubles, and falls back when a batch is stored.
+ */
+static void
+be_patient(struct writer *w, int64_t took_us)
+{
+    enum { PATIENCE = 16 };
+    int limit = db_timeout(w->db), usual = (int)w->o.cfg->db_pool_connection_timeout;
+
+    if (took_us / 1000 >= limit - limit / 5 && limit < usual * PATIENCE)
+        db_set_timeout(w->db, limit * 2);
+}
+
 /* Nothing is written by an instance that others may count as dead. */
 static bool
 wait_until_alive(struct writer *w)
@@ -377,6 +391,7 @@ store(struct writer *w, struct batch *b)
         began_us = clock_mono_us();
         if (batch_store(b, w->db, &err)) {
             meter_observe(METER_BATCH_SECONDS, clock_mono_us() - began_us);
+            db_set_timeout(w->db, (int)w->o.cfg->db_pool_connection_timeout);
             break;
         }
         if (err.code == ERR_GUARD) {
@@ -387,6 +402,7 @@ store(struct writer *w, struct batch *b)
                     "batch not stored, it is kept and sent again");
             warned = true;
             doubt = true;
+            be_patient(w, clock_mono_us() - began_us);
             meter_add(METER_BATCH_RETRIES, 1);
             if (out_of_time(w))
                 return false;

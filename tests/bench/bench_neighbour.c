@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "shared/clock.h"
+#include "tests/support/cpu.h"
 #include "tests/support/hostile.h"
 #include "tests/support/latency.h"
 #include "tests/support/machine.h"
@@ -54,23 +55,6 @@ start_neighbour(struct world *w, const char *session, struct err *err)
     return job != NULL;
 }
 
-static long
-peak_kb(const struct world *w)
-{
-    char path[64], line[128];
-    long kb = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%d/status", (int)w->observerd.pid);
-    f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
-    if (f)
-        fclose(f);
-    return kb;
-}
-
 static bool
 measure(struct world *w, unsigned way, struct err *err)
 {
@@ -96,7 +80,7 @@ measure(struct world *w, unsigned way, struct err *err)
         printf("  %-28s %9d %9.1f %8" PRId64 " %8" PRId64 " %8" PRId64 " %9.1f\n",
                way == NOBODY ? "nobody hostile" : hostile_name((enum hostile_way)way), sent,
                (double)took_ms / 1000, seen.p50_ms, seen.p99_ms, seen.max_ms,
-               (double)peak_kb(w) / 1024);
+               (double)memory_peak_kib(w->observerd.pid) / 1024);
     fflush(stdout);
     return ok;
 }

@@ -34,7 +34,8 @@ struct postgres {
     gid_t gid;
     int port; /* of TCP, 0 without */
     bool durable;
-    bool full_disk; /* the server is run with full_disk.so */
+    bool full_disk;       /* the server is run with full_disk.so */
+    const char *settings; /* borrowed, until the server is up */
     bool have_template;
     int n_databases;
     struct db *admin; /* on the maintenance database */
@@ -278,6 +279,7 @@ write_settings(struct postgres *pg, struct err *err)
     buf_lit(&text, "max_connections = 150\nshared_buffers = 64MB\nmax_wal_size = 2GB\n"
                    "wal_level = minimal\nmax_wal_senders = 0\nlog_line_prefix = '%m [%p] %a '\n"
                    "deadlock_timeout = 300ms\ntimezone = 'UTC'\n");
+    buf_str(&text, pg->settings ? pg->settings : "");
     if (!pg->durable)
         buf_lit(&text, "fsync = off\nfull_page_writes = off\n");
     snprintf(path, sizeof path, "%s/data/postgresql.auto.conf", pg->dir);
@@ -392,6 +394,7 @@ postgres_start(const struct postgres_options *options, struct err *err)
     remove_leftovers();
     if (options) {
         pg->durable = options->durable;
+        pg->settings = options->settings;
         pg->port = options->tcp ? process_free_port() : 0;
     }
     if (!find_programs(pg, err) || !make_directory(pg, err) ||
@@ -404,6 +407,12 @@ postgres_start(const struct postgres_options *options, struct err *err)
 failed:
     postgres_stop(pg);
     return NULL;
+}
+
+pid_t
+postgres_pid(const struct postgres *pg)
+{
+    return pg->process.pid;
 }
 
 void

@@ -16,6 +16,7 @@
 #define MACP_TESTS_SUPPORT_POSTGRES_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "shared/db.h"
 #include "shared/err.h"
@@ -32,6 +33,7 @@ struct postgres;
 struct postgres_options {
     bool durable; /* fsync and full page writes as in production; otherwise fast */
     bool tcp;     /* also on 127.0.0.1 with a free port, the admin role with a password only */
+    const char *settings;  /* more lines of its configuration */
     const char *full_disk; /* path of full_disk.so: postgres_fill works */
 };
 
@@ -44,6 +46,9 @@ enum postgres_end {
     POSTGRES_IMMEDIATE, /* as after a crash of the server */
     POSTGRES_KILL       /* SIGKILL for all its processes, as when the machine stops */
 };
+
+/* Its first process: parent of all others. */
+pid_t postgres_pid(const struct postgres *pg);
 
 /* Take the server down and up again; the data stays. */
 void postgres_down(struct postgres *pg, enum postgres_end how);

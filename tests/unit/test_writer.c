@@ -569,6 +569,31 @@ test_nothing_is_written_past_the_lease(void **state UNUSED)
     assert_whole(&r);
 }
 
+/* The same batch again in the same time would never get through. */
+static void
+test_batch_that_takes_longer_than_the_limit_is_stored_all_the_same(void **state)
+{
+    const int64_t usual = cfg->db_pool_connection_timeout;
+    struct run r = new_run();
+    struct err err;
+
+    close_writer(state);
+    ok(db_script(admin,
+                 "create function macp.drag() returns trigger language plpgsql as $$begin perform "
+                 "pg_sleep(0.8); return null; end$$; create trigger drag before update on "
+                 "macp.run_observers for each statement execute function macp.drag()",
+                 &err),
+       &err);
+    cfg->db_pool_connection_timeout = 300;
+    open_writer(state);
+    add(&r);
+    wait_idle();
+    ok(db_script(admin, "drop function macp.drag() cascade", &err), &err);
+    assert_whole(&r);
+    close_writer(state);
+    cfg->db_pool_connection_timeout = usual;
+}
+
 static void
 test_full_batch_says_so_and_wakes_when_there_is_room(void **state UNUSED)
 {
@@ -635,6 +660,7 @@ main(void)
         T(test_commit_whose_answer_was_lost_is_not_repeated),
         T(test_number_moved_by_a_handler_is_no_proof_of_a_commit),
         T(test_nothing_is_written_past_the_lease),
+        T(test_batch_that_takes_longer_than_the_limit_is_stored_all_the_same),
         T(test_full_batch_says_so_and_wakes_when_there_is_room),
         T(test_stop_stores_what_is_pending),
         T(test_stop_ends_in_time_without_postgres),
