@@ -11,11 +11,12 @@
 
 struct credential {
     struct credential_options o;
-    char *url;    /* of the token service, NULL: nothing is minted */
-    char *bearer; /* the configured one, NULL: none */
-    const char *agent_id;
+    char *url;            /* of the token service, NULL: nothing is minted */
+    const char *agent_id; /* without any token; NULL: none */
+    bool silent;          /* plaintext: nothing of it is sent */
     _Atomic int64_t due_ms;
     pthread_mutex_t mu; /* all below */
+    const char *bearer; /* the configured one, "": none */
     struct token token;
     char why[160]; /* the last attempt failed */
     bool falling_back;
@@ -120,23 +121,28 @@ credential_new(const struct credential_options *o)
 
     c->o = *o;
     pthread_mutex_init(&c->mu, NULL);
-    if (!cfg->runtime_tls && !cfg->runtime_allow_insecure) {
+    c->bearer = cfg->runtime_bearer_token;
+    c->agent_id = cfg->runtime_use_dev_header ? cfg->runtime_dev_agent_id : NULL;
+    c->silent = !cfg->runtime_tls && !cfg->runtime_allow_insecure;
+    if (c->silent)
         log_warn("the runtime is reached in plaintext: no credential is sent");
-    } else {
-        if (cfg->runtime_bearer_token[0])
-            c->bearer = xstrdup(cfg->runtime_bearer_token);
-        if (cfg->macp_auth_service_url[0]) {
-            buf_str(&url, cfg->macp_auth_service_url);
-            while (url.len && url.p[url.len - 1] == '/')
-                url.len--;
-            buf_lit(&url, "/tokens");
-            c->url = buf_steal(&url);
-        }
-        if (!c->bearer && !c->url && cfg->runtime_use_dev_header)
-            c->agent_id = cfg->runtime_dev_agent_id;
+    if (!c->silent && cfg->macp_auth_service_url[0]) {
+        buf_str(&url, cfg->macp_auth_service_url);
+        while (url.len && url.p[url.len - 1] == '/')
+            url.len--;
+        buf_lit(&url, "/tokens");
+        c->url = buf_steal(&url);
     }
     note_due(c);
     return c;
+}
+
+void
+credential_reload(struct credential *c, const struct config *cfg)
+{
+    pthread_mutex_lock(&c->mu);
+    c->bearer = cfg->runtime_bearer_token;
+    pthread_mutex_unlock(&c->mu);
 }
 
 void
@@ -147,7 +153,6 @@ credential_free(struct credential *c)
     token_fini(&c->token);
     pthread_mutex_destroy(&c->mu);
     free(c->url);
-    free(c->bearer);
     free(c);
 }
 
@@ -189,7 +194,7 @@ credential_take(struct credential *c, struct credential_use *out, struct err *wh
     int64_t now = c->o.mono_ms();
 
     buf_reset(&out->authorization);
-    out->agent_id = c->agent_id;
+    out->agent_id = NULL;
     out->serial = 0;
     pthread_mutex_lock(&c->mu);
     if (c->url && token_is_due(&c->token, now))
@@ -199,14 +204,15 @@ credential_take(struct credential *c, struct credential_use *out, struct err *wh
         out->serial = c->token.serial;
     } else if (c->url && c->token.minting) {
         state = CREDENTIAL_PENDING;
-    } else if (c->bearer) {
+    } else if (c->bearer[0] && !c->silent) {
         if (c->url)
             fall_back(c);
         buf_printf(&out->authorization, "Bearer %s", c->bearer);
     } else if (c->url) {
         err_set(why, ERR_RUNTIME, "no token for the runtime: %s", c->why);
         state = CREDENTIAL_MISSING;
-    } else if (c->agent_id) {
+    } else if (c->agent_id && !c->silent) {
+        out->agent_id = c->agent_id;
         /* Newer runtimes without tokens of their own take a bearer for the name. */
         buf_printf(&out->authorization, "Bearer %s", c->agent_id);
     }

@@ -55,6 +55,8 @@ struct credential_options {
 };
 
 struct credential *credential_new(const struct credential_options *o) MUST_CHECK;
+/* The bearer that is configured now; the settings are borrowed. */
+void credential_reload(struct credential *c, const struct config *cfg);
 /* Nothing may be on its way any more: outbound has been stopped. NULL is fine. */
 void credential_free(struct credential *c);
 

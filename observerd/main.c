@@ -336,6 +336,7 @@ reload(struct app *app)
         app->cfg = app->settings.cfg;
         app->claim->cfg = app->settings.cfg;
         retention_reload(app->retention, app->settings.cfg);
+        credential_reload(app->runtime.credential, app->settings.cfg);
         tell_shards(app);
         app->heartbeat_at = 0; /* the row shows what is in force */
         log_info("reloaded");

@@ -286,6 +286,36 @@ cmd_policy(struct world *w, const json_t *args)
     return refused ? job_error("%s", refused) : ok();
 }
 
+/* ---- tokens ---- */
+
+static json_t *
+cmd_grant(struct world *w, const json_t *args)
+{
+    struct err err = {0};
+    bool granted;
+
+    world_lock(w);
+    granted = identity_grant(&w->identities, args, &err);
+    world_unlock(w);
+    return granted ? ok() : job_error("%s", err.msg);
+}
+
+static json_t *
+cmd_revoke(struct world *w, const json_t *args)
+{
+    struct identity *id;
+    size_t ended = 0;
+
+    world_lock(w);
+    id = identity_revoke(&w->identities, text_arg(args, "token"));
+    if (id && json_is_true(json_object_get(args, "streams")))
+        ended = server_expel(w, id);
+    world_unlock(w);
+    if (!id)
+        return job_error("nobody has this token");
+    return json_pack("{s:b, s:I}", "ok", 1, "ended", (json_int_t)ended);
+}
+
 /* ---- switches ---- */
 
 static void
@@ -385,6 +415,8 @@ static const struct command commands[] = {
     {"cut",      "what",          cmd_cut,            "abort all session streams, or \"connections\": drop every client"},
     {"counters", "",              cmd_counters,       "calls and frames, in total and per caller"},
     {"reset",    "",              cmd_reset_counters, "counters to zero"},
+    {"grant",    "token sender is_observer ...", cmd_grant, "a token more, as if an issuer had signed it"},
+    {"revoke",   "token streams", cmd_revoke,         "a token less; streams: end what was opened with it"},
     {"set",      "<name>:<value>", cmd_set,           "change settings"},
     {"settings", "",              cmd_settings,       "show settings and port"},
     {"stop",     "",              cmd_stop,           "end the program"},

@@ -35,6 +35,33 @@ read_bool(const json_t *entry, const char *name, bool *out)
         *out = json_is_true(v);
 }
 
+static bool
+add_entry(struct identity_set *set, const json_t *entry, struct identity **out, struct err *err)
+{
+    const char *token = json_string_value(json_object_get(entry, "token"));
+    const char *sender = json_string_value(json_object_get(entry, "sender"));
+    const json_t *modes = json_object_get(entry, "allowed_modes");
+
+    if (!token || !sender || !*token || !*sender)
+        return err_set(err, ERR_CONFIG, "token and sender are required");
+
+    struct identity *id = identity_add(set, token, sender);
+
+    read_bool(entry, "can_start_sessions", &id->can_start);
+    read_bool(entry, "is_observer", &id->is_observer);
+    read_bool(entry, "can_manage_mode_registry", &id->can_manage);
+    id->max_open = json_integer_value(json_object_get(entry, "max_open_sessions"));
+    id->modes = xcalloc(json_array_size(modes) + 1, sizeof(*id->modes));
+    for (size_t m = 0; m < json_array_size(modes); m++) {
+        const char *mode = json_string_value(json_array_get(modes, m));
+
+        if (mode)
+            id->modes[id->n_modes++] = xstrdup(mode);
+    }
+    *out = id;
+    return true;
+}
+
 bool
 identity_set_load(struct identity_set *set, const char *json, struct err *err)
 {
@@ -42,34 +69,44 @@ identity_set_load(struct identity_set *set, const char *json, struct err *err)
     json_auto_t *root = json_loads(json, 0, &where);
     const json_t *list = json_is_object(root) ? json_object_get(root, "tokens") : root;
     const json_t *entry;
+    struct identity *id;
+    struct err why;
     size_t i;
 
     if (!json_is_array(list))
         return err_set(err, ERR_CONFIG, "tokens: not a JSON list%s%s", root ? "" : ": ",
                        root ? "" : where.text);
     json_array_foreach (list, i, entry) {
-        const char *token = json_string_value(json_object_get(entry, "token"));
-        const char *sender = json_string_value(json_object_get(entry, "sender"));
-        const json_t *modes = json_object_get(entry, "allowed_modes");
-
-        if (!token || !sender || !*token || !*sender)
-            return err_set(err, ERR_CONFIG, "tokens[%zu]: token and sender are required", i);
-
-        struct identity *id = identity_add(set, token, sender);
-
-        read_bool(entry, "can_start_sessions", &id->can_start);
-        read_bool(entry, "is_observer", &id->is_observer);
-        read_bool(entry, "can_manage_mode_registry", &id->can_manage);
-        id->max_open = json_integer_value(json_object_get(entry, "max_open_sessions"));
-        id->modes = xcalloc(json_array_size(modes) + 1, sizeof(*id->modes));
-        for (size_t m = 0; m < json_array_size(modes); m++) {
-            const char *mode = json_string_value(json_array_get(modes, m));
-
-            if (mode)
-                id->modes[id->n_modes++] = xstrdup(mode);
-        }
+        if (!add_entry(set, entry, &id, &why))
+            return err_set(err, ERR_CONFIG, "tokens[%zu]: %s", i, why.msg);
     }
     return true;
+}
+
+bool
+identity_grant(struct identity_set *set, const json_t *entry, struct err *err)
+{
+    struct identity *id;
+
+    if (!add_entry(set, entry, &id, err))
+        return false;
+    id->signed_token = true;
+    return true;
+}
+
+struct identity *
+identity_revoke(struct identity_set *set, const char *token)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct identity *id = set->list[i];
+
+        if (!id->token || strcmp(id->token, token) != 0)
+            continue;
+        free(id->token);
+        id->token = NULL;
+        return id;
+    }
+    return NULL;
 }
 
 void
@@ -128,11 +165,12 @@ identity_resolve(struct identity_set *set, const struct credential *cred)
     }
     if (set->dev_fallback)
         return dev_identity(set, token);
-    if (strchr(token, '.'))
-        return NULL; /* would be a signed token, and no issuer is configured here */
     for (size_t i = 0; i < set->count; i++) {
-        if (set->list[i]->token && strcmp(set->list[i]->token, token) == 0)
-            return set->list[i];
+        struct identity *id = set->list[i];
+
+        /* A dotted one is a signed token, which a static one never equals. */
+        if (id->token && strcmp(id->token, token) == 0 && (id->signed_token || !strchr(token, '.')))
+            return id;
     }
     return NULL;
 }

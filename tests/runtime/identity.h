@@ -9,6 +9,7 @@
 #ifndef MACP_RUNTIME_IDENTITY_H
 #define MACP_RUNTIME_IDENTITY_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +27,8 @@ struct tally {
 };
 
 struct identity {
-    char *token; /* NULL for identities made on the fly */
+    char *token;       /* NULL for identities made on the fly, and when it was revoked */
+    bool signed_token; /* as if an issuer had signed it: may have dots */
     char *sender;
     bool can_start;
     bool is_observer;
@@ -56,6 +58,10 @@ extern const char *const identity_default_json;
 
 /* A list of token objects, or an object with a member "tokens" holding one. */
 bool identity_set_load(struct identity_set *set, const char *json, struct err *err) MUST_CHECK;
+/* One token object, as an issuer would make it while the runtime runs. */
+bool identity_grant(struct identity_set *set, const json_t *entry, struct err *err) MUST_CHECK;
+/* The token is worth nothing from now on. Returns whose it was, NULL when nobody's. */
+struct identity *identity_revoke(struct identity_set *set, const char *token);
 void identity_set_fini(struct identity_set *set);
 struct identity *identity_resolve(struct identity_set *set, const struct credential *cred);
 bool identity_may_send_in(const struct identity *id, const char *mode);

@@ -492,6 +492,20 @@ server_cut_streams(struct world *w)
     return n;
 }
 
+size_t
+server_expel(struct world *w, const struct identity *id)
+{
+    size_t n = 0;
+
+    for (struct call *c = w->calls; c; c = c->next) {
+        if (!c->method || c->method->kind == METHOD_UNARY || c->identity != id)
+            continue;
+        call_fail(c, GRPC_STATUS_UNAUTHENTICATED, "Unauthenticated");
+        n++;
+    }
+    return n;
+}
+
 /* Is fd a client's connection to our port? */
 static bool
 is_client(int fd, int port)

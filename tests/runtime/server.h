@@ -104,6 +104,8 @@ void server_tick(struct world *w);
 /* Abort every StreamSession, or (connections) shut the sockets of all clients. Returns how many. */
 size_t server_cut_streams(struct world *w);
 size_t server_cut_connections(struct world *w);
+/* End every stream and watch that the identity has opened with UNAUTHENTICATED. */
+size_t server_expel(struct world *w, const struct identity *id);
 
 /* For methods: answer a unary call, or end any call. */
 void call_reply(struct call *c, const void *message);
