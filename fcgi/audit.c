@@ -17,6 +17,8 @@ enum {
     Q_OFFSET,
 };
 
+enum { OFFSET_MAX = 100000 }; /* from there on createdBefore is the way */
+
 // clang-format off
 const struct query_field audit_query[] = {
     [Q_ACTOR]          = {.name = "actor", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
@@ -26,7 +28,7 @@ const struct query_field audit_query[] = {
     [Q_CREATED_AFTER]  = {.name = "createdAfter", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
     [Q_CREATED_BEFORE] = {.name = "createdBefore", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
     [Q_LIMIT]          = {.name = "limit", .type = QUERY_INTEGER, .min = 1, .max = 200, .number = 50},
-    [Q_OFFSET]         = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = INT32_MAX},
+    [Q_OFFSET]         = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = OFFSET_MAX},
     {0},
 };
 

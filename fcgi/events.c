@@ -121,6 +121,8 @@ run_messages_list(struct request *rq, struct err *err UNUSED)
  */
 enum { CURSOR_SHIFT = 11, CURSOR_NTH_MAX = (1 << CURSOR_SHIFT) - 1 };
 
+enum { COUNT_MAX = 1000 }; /* or the limit of the page, when that is larger */
+
 #define CURSOR_MAX ((int64_t)1 << 53)
 
 enum {
@@ -146,34 +148,71 @@ const struct query_field events_query[] = {
 };
 // clang-format on
 
+/* Filters of all statements about events of all runs, in the order of their parameters. */
+static void
+add_filters(const struct query_value *q, struct db_args *a)
+{
+    db_arg_text(a, q[QA_SCENARIO_REF].text);
+    db_arg_text(a, q[QA_AFTER_TS].text);
+    db_arg_text(a, q[QA_BEFORE_TS].text);
+    db_arg_text(a, q[QA_TYPE].text);
+}
+
+/* How far to count: one more says that there are more. */
+static int64_t
+count_to(const struct query_value *q)
+{
+    int64_t limit = q[QA_LIMIT].number;
+
+    return (limit > COUNT_MAX ? limit : COUNT_MAX) + 1;
+}
+
 static bool
-read_events(struct request *rq, struct db_result **out, struct err *err)
+read_run_events(struct request *rq, struct db_result **out, struct err *err)
 {
     const struct query_value *q = rq->values;
-    bool of_run = q[QA_RUN_ID].text;
-    int64_t after = q[QA_AFTER_SEQ].number;
     struct db_args a;
 
     db_args_init(&a);
     db_arg_text(&a, q[QA_RUN_ID].text);
-    db_arg_text(&a, q[QA_SCENARIO_REF].text);
-    db_arg_text(&a, q[QA_AFTER_TS].text);
-    db_arg_text(&a, q[QA_BEFORE_TS].text);
-    db_arg_text(&a, q[QA_TYPE].text);
-    db_arg_int(&a, of_run ? after : 0);
-    db_arg_int(&a, of_run ? 0 : after >> CURSOR_SHIFT);
-    db_arg_int(&a, of_run ? 0 : after & CURSOR_NTH_MAX);
+    add_filters(q, &a);
+    db_arg_int(&a, q[QA_AFTER_SEQ].number);
     db_arg_int(&a, q[QA_LIMIT].number);
+    db_arg_int(&a, count_to(q));
+    return request_query(rq, rq->read_db, SQL_EVENTS_LIST_RUN, &a, out, err);
+}
+
+static bool
+read_all_events(struct request *rq, struct db_result **out, struct err *err)
+{
+    const struct query_value *q = rq->values;
+    int64_t after = q[QA_AFTER_SEQ].number;
+    struct db_args a;
+
+    db_args_init(&a);
+    add_filters(q, &a);
+    db_arg_int(&a, after >> CURSOR_SHIFT);
+    db_arg_int(&a, after & CURSOR_NTH_MAX);
+    db_arg_int(&a, q[QA_LIMIT].number);
+    db_arg_int(&a, count_to(q));
+    if (q[QA_SCENARIO_REF].text) {
+        if (!request_query(rq, rq->read_db, SQL_EVENTS_LIST_SCENARIO, &a, out, err))
+            return false;
+        if (db_rows(*out) > 0)
+            return true;
+        db_result_freep(out); /* it has many events: the next ones are soon found */
+    }
     return request_query(rq, rq->read_db, SQL_EVENTS_LIST, &a, out, err);
 }
 
 static int64_t
 next_cursor(const struct request *rq, const struct db_result *r, int last, int col_nth)
 {
-    int64_t nth = db_int(r, last, col_nth), ms;
+    int64_t nth, ms;
 
     if (rq->values[QA_RUN_ID].text || !clock_parse(db_text(r, last, EVENT_COL_TS), &ms))
         return db_int(r, last, EVENT_COL_SEQ);
+    nth = db_int(r, last, col_nth);
     if (nth > CURSOR_NTH_MAX)
         return (ms + 1) << CURSOR_SHIFT;
     return ms << CURSOR_SHIFT | nth;
@@ -192,7 +231,7 @@ events_list(struct request *rq, struct err *err)
         reply_validation(rq, "\"afterSeq must not be greater than 2147483647\"");
         return true;
     }
-    if (!read_events(rq, &r, err))
+    if (!(q[QA_RUN_ID].text ? read_run_events : read_all_events)(rq, &r, err))
         return false;
     b = reply_json(rq, 200);
     buf_lit(b, "{\"data\":[");

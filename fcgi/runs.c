@@ -29,7 +29,7 @@ static const char *const statuses[] = {"queued",  "starting",  "binding_session"
 static const char *const sort_columns[] = {"createdAt", "updatedAt", NULL};
 static const char *const sort_orders[] = {"asc", "desc", NULL};
 
-enum { COLUMN_MAX = 2147483647 };
+enum { OFFSET_MAX = 100000 }; /* from there on createdBefore is the way */
 
 // clang-format off
 const struct query_field runs_list_query[] = {
@@ -38,7 +38,7 @@ const struct query_field runs_list_query[] = {
     [Q_CREATED_AFTER]    = {.name = "createdAfter", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
     [Q_CREATED_BEFORE]   = {.name = "createdBefore", .type = QUERY_TIME, .flags = QUERY_EMPTY_IS_ABSENT},
     [Q_LIMIT]            = {.name = "limit", .type = QUERY_INTEGER, .min = 1, .max = 200, .number = 50},
-    [Q_OFFSET]           = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = COLUMN_MAX},
+    [Q_OFFSET]           = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = OFFSET_MAX},
     [Q_SORT_BY]          = {.name = "sortBy", .type = QUERY_ENUM, .text = "createdAt", .values = sort_columns},
     [Q_SORT_ORDER]       = {.name = "sortOrder", .type = QUERY_ENUM, .text = "desc", .values = sort_orders},
     [Q_INCLUDE_SANDBOX]  = {.name = "includeSandbox", .type = QUERY_FLAG},

@@ -800,7 +800,8 @@ events_of_all_runs_page_without_gap_or_double(void **state)
         pages++;
         json_decref(page);
     } while (cursor && pages < 10000);
-    assert_int_equal(json_object_size(seen), total);
+    /* Counting ends at a thousand: one more says that there are more. */
+    assert_int_equal(total, json_object_size(seen) > 1000 ? 1001 : json_object_size(seen));
     assert_true(pages > 3);
     json_decref(seen);
 }

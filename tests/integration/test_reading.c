@@ -61,6 +61,11 @@ static const struct list_case list_cases[] = {
     {"?search=FRAUD%2F",                  LISTED, LISTED},
     {"?search=100%25",                    LISTED, LISTED},
     {"?search=fraud%25sure",              0, 0},
+    {"?search=U",                         LISTED, LISTED},
+    {"?search=%22even%22",                3, 3},
+    {"?search=%5C",                       0, 0},
+    {"?search=%01",                       0, 0},
+    {"?scenarioRef=f&search=prod&tags=first", 1, 1},
     {"?createdAfter=2020-01-01",          LISTED, LISTED},
     {"?createdBefore=2020-01-01",         0, 0},
     {"?createdAfter=2020-01-01T00:00:00Z&status=completed&tags=odd", 2, 2},
@@ -111,6 +116,62 @@ run_list_is_newest_first_and_pages_join_without_overlap(void **state)
         json_decref(body);
     }
     assert_int_equal(seen, LISTED);
+}
+
+/* Of the runs of a scenario, which are read by another way than everybody's events. */
+static void
+events_of_a_scenario_page_without_gap_or_double(void **state)
+{
+    json_t *seen = json_object(), *event;
+    char last[64] = "";
+    json_int_t cursor = 0;
+    size_t i;
+
+    (void)state;
+    do {
+        json_t *page = expect_get(&world, 200, "/events?scenarioRef=FRAUD&limit=7&afterSeq=%lld",
+                                  (long long)cursor);
+
+        json_array_foreach (json_object_get(page, "data"), i, event) {
+            const char *ts = json_string_value(json_object_get(event, "ts"));
+
+            assert_true(strcmp(last, ts) <= 0);
+            snprintf(last, sizeof(last), "%s", ts);
+            assert_int_equal(
+                json_object_set_new_nocheck(seen, json_string_value(json_object_get(event, "id")),
+                                            json_true()),
+                0);
+        }
+        assert_int_equal(json_integer_value(json_object_get(page, "total")),
+                         expect_sql_int(&world, "select count(*) from macp.run_events_canonical "
+                                                "join macp.runs using (run_key) where "
+                                                "scenario_ref like 'fraud%%'"));
+        cursor = json_integer_value(json_object_get(page, "nextCursor"));
+        json_decref(page);
+    } while (cursor);
+    assert_int_equal(json_object_size(seen),
+                     expect_sql_int(&world, "select count(*) from macp.run_events_canonical join "
+                                            "macp.runs using (run_key) where scenario_ref like "
+                                            "'fraud%%'"));
+    json_decref(seen);
+    seen = expect_get(&world, 200, "/events?scenarioRef=nobody");
+    assert_int_equal(json_integer_value(json_object_get(seen, "total")), 0);
+    json_decref(seen);
+}
+
+static void
+what_is_searched_follows_what_changes(void **state)
+{
+    char path[100];
+    json_t *found;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/runs/%s/archive", sandboxed.run);
+    json_decref(expect_post(&world, 201, path, NULL));
+    found =
+        expect_get(&world, 200, "/runs?includeSandbox=true&includeArchived=true&search=archived");
+    assert_int_equal(json_integer_value(json_object_get(found, "total")), 1);
+    json_decref(found);
 }
 
 static const char *const run_members[] = {
@@ -341,6 +402,7 @@ main(int argc, char **argv)
         cmocka_unit_test(posted_runs_complete),
         cmocka_unit_test(run_list_answers_what_its_filters_and_page_ask_for),
         cmocka_unit_test(run_list_is_newest_first_and_pages_join_without_overlap),
+        cmocka_unit_test(events_of_a_scenario_page_without_gap_or_double),
         cmocka_unit_test(run_row_has_every_member_and_what_was_posted),
         cmocka_unit_test(events_come_in_order_and_after_the_cursor_only),
         cmocka_unit_test(events_filtered_by_type_answer_an_object_with_total_and_cursor),
@@ -349,6 +411,7 @@ main(int argc, char **argv)
         cmocka_unit_test(state_says_what_was_decided),
         cmocka_unit_test(stored_projection_of_an_ended_run_is_complete),
         cmocka_unit_test(times_are_iso_with_milliseconds_everywhere),
+        cmocka_unit_test(what_is_searched_follows_what_changes),
     };
 
     if (!web_read_arguments(argc, argv, &web))
