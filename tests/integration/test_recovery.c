@@ -274,6 +274,12 @@ without_a_runtime_runs_stay_queued_and_go_on_when_it_comes(void **state)
                        "select status || case when owner is null then '' else ' owned' end from "
                        "macp.runs join macp.run_observers using (run_key) where id = '%s'",
                        run.run);
+    /* An answer counts for a while: the runtime's last one was just now, and shall be long ago. */
+    expect_ok(db_script(world.db,
+                        "update macp.runtime_catalog set fetched_at = now() - interval "
+                        "'1 minute'",
+                        &err),
+              &err, "age the catalog");
     ready = expect_get(&world, 200, "/readyz");
     assert_true(json_is_false(json_object_get(ready, "ok")));
     json_decref(ready);
