@@ -39,7 +39,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
 LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
 LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
 LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl -lmicrohttpd -lsystemd $(LIBS_SHARED)
-LIBS_TEST   := -lcmocka
+LIBS_TEST   := -lcmocka -lssl
 
 # --- sources ---------------------------------------------------------------------------------
 

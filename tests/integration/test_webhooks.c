@@ -499,6 +499,29 @@ a_deleted_webhook_takes_its_deliveries_along(void **state)
                "status = 'pending'");
 }
 
+/* What reached its end, either way, as operators see it. */
+static void
+ends_are_counted(void **state)
+{
+    char line[128], delivered[32];
+    AUTO_HTTP_REPLY page = {0};
+    struct err err = {0};
+    struct http observer;
+
+    (void)state;
+    http_init(&observer, world.metrics_port, "", process_slow(WAIT_MS));
+    expect_ok(http_get(&observer, &page, &err, "/metrics"), &err, "the observer's metrics");
+    assert_non_null(
+        strstr(buf_cstr(&page.body), "\nmacp_webhook_deliveries_total{status=\"failed\"} 3\n"));
+    expect_ok(world_sql(&world, delivered, sizeof delivered, &err,
+                        "select count(*) + 1 from macp.webhook_deliveries where status = "
+                        "'delivered'"), /* one of them twice */
+              &err, "count");
+    snprintf(line, sizeof line, "\nmacp_webhook_deliveries_total{status=\"delivered\"} %s\n",
+             delivered);
+    assert_non_null(strstr(buf_cstr(&page.body), line));
+}
+
 static void
 no_log_knows_a_secret(void **state)
 {
@@ -575,6 +598,7 @@ main(void)
         cmocka_unit_test(an_endpoint_that_hangs_delays_no_other),
         cmocka_unit_test(what_cannot_be_delivered_again_is_said),
         cmocka_unit_test(a_deleted_webhook_takes_its_deliveries_along),
+        cmocka_unit_test(ends_are_counted),
         cmocka_unit_test(no_log_knows_a_secret),
     };
 

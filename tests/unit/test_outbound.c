@@ -10,7 +10,9 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,6 +21,7 @@
 #include "observerd/outbound.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
+#include "tests/support/certificate.h"
 #include "tests/support/receiver.h"
 
 enum { WAIT_MS = 20000, SOON_MS = 300 };
@@ -402,6 +405,63 @@ a_closed_port_is_a_failure_that_may_pass(void **state UNUSED)
     close(fd);
 }
 
+struct tls_server {
+    SSL_CTX *context;
+    int listener;
+    pthread_t thread;
+};
+
+/* One handshake; what comes behind it is not read. */
+static void *
+tls_main(void *arg)
+{
+    struct tls_server *s = arg;
+    int fd = accept(s->listener, NULL, NULL);
+    SSL *tls = SSL_new(s->context);
+
+    SSL_set_fd(tls, fd);
+    if (SSL_accept(tls) == 1)
+        SSL_shutdown(tls);
+    SSL_free(tls);
+    close(fd);
+    return NULL;
+}
+
+static void
+a_certificate_that_nobody_vouches_for_is_refused(void **state UNUSED)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct tls_server s = {.context = SSL_CTX_new(TLS_server_method()),
+                           .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct outbound *o = started(&loopback_allowed);
+    char dir[] = "/tmp/macp-outbound.XXXXXX", path[64], url[64];
+    socklen_t len = sizeof at;
+    AUTO_ASKED a = {0};
+    struct err err;
+
+    assert_non_null(mkdtemp(dir));
+    assert_true(certificate_make(dir, "own", NULL, "127.0.0.1", &err));
+    snprintf(path, sizeof path, "%s/own.crt", dir);
+    assert_int_equal(SSL_CTX_use_certificate_file(s.context, path, SSL_FILETYPE_PEM), 1);
+    snprintf(path, sizeof path, "%s/own.key", dir);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(s.context, path, SSL_FILETYPE_PEM), 1);
+    certificate_remove(dir);
+    assert_int_equal(bind(s.listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s.listener, 1), 0);
+    assert_int_equal(getsockname(s.listener, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(pthread_create(&s.thread, NULL, tls_main, &s), 0);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", ntohs(at.sin_port));
+    assert_true(outbound_send(o, &(struct outbound_request){.url = url, .timeout_ms = WAIT_MS},
+                              replied, &a));
+    wait_for_replies(&a, 1);
+    assert_int_equal(a.reply.status, 0);
+    assert_string_equal(a.error, "its certificate is not trusted");
+    pthread_join(s.thread, NULL);
+    outbound_stop(o);
+    close(s.listener);
+    SSL_CTX_free(s.context);
+}
+
 static void
 stopping_answers_what_is_under_way(void **state UNUSED)
 {
@@ -492,10 +552,12 @@ main(void)
         cmocka_unit_test(what_the_operator_may_reach_is_not_left_open_for_others),
         cmocka_unit_test(a_resolver_that_hangs_delays_nobody),
         cmocka_unit_test(a_closed_port_is_a_failure_that_may_pass),
+        cmocka_unit_test(a_certificate_that_nobody_vouches_for_is_refused),
         cmocka_unit_test(stopping_answers_what_is_under_way),
         cmocka_unit_test(beyond_its_bound_it_takes_no_more),
     };
 
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
     /* A proxy of the environment that would break every request. */
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     return cmocka_run_group_tests(tests, start_server, stop_server);
