@@ -18,6 +18,7 @@ struct auth;
 struct http_metrics;
 struct hub;
 struct notify;
+struct outcomes;
 struct throttle;
 
 struct app {
@@ -27,6 +28,7 @@ struct app {
     struct notify *notify;
     struct http_metrics *http; /* counters of requests */
     struct hub *hub;
+    struct outcomes *outcomes; /* requests that wait for commands */
     int threads;
     atomic_int streams;            /* open event streams: the gauge active_sse_connections */
     atomic_int waiting;            /* requests that wait for a run to appear */

@@ -4,6 +4,8 @@
  * The runs are taken one after the other, each in a transaction of its own: one that fails leaves
  * the others alone, and a batch never holds more than one connection and one run's locks.
  */
+#include "fcgi/batch.h"
+
 #include <string.h>
 
 #include "fcgi/export.h"
@@ -24,9 +26,8 @@ static const struct field batch_fields[] = {
 
 const struct body_schema batch_schema = {batch_fields, false, NULL};
 
-/* What is no UUID names no run. */
-static bool
-check_id(const char *id, struct err *err)
+bool
+batch_check_id(const char *id, struct err *err)
 {
     return uuid_is_valid(id) || err_set(err, ERR_NOT_FOUND, "run %.100s not found", id);
 }
@@ -46,7 +47,7 @@ run_each(struct request *rq, batch_fn *fn, const char *done, struct err *err)
     buf_char(b, '[');
     json_array_foreach (jv_get(rq->document, "runIds"), i, item) {
         const char *id = json_string_value(item);
-        bool ok = check_id(id, err) && fn(rq, id, err);
+        bool ok = batch_check_id(id, err) && fn(rq, id, err);
 
         /* Not this run's fault: the rest would fail too, and what was done can be done again. */
         if (!ok && err_http_status(err->code) >= 500)
@@ -101,7 +102,7 @@ check_all_exist(struct request *rq, const json_t *ids, struct err *err)
 
         db_args_init(&a);
         db_arg_text(&a, id);
-        if (!check_id(id, err) || !request_query(rq, rq->db, SQL_RUN_EXISTS, &a, &r, err))
+        if (!batch_check_id(id, err) || !request_query(rq, rq->db, SQL_RUN_EXISTS, &a, &r, err))
             return false;
         if (db_rows(r) == 0)
             return err_set(err, ERR_NOT_FOUND, "run %s not found", id);

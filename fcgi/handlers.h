@@ -22,6 +22,9 @@ extern const struct query_field run_replay_state_query[];
 route_fn run_state_get, run_replay_state, run_projection_rebuild;
 /* run_control.c */
 route_fn run_delete, run_archive;
+/* run_command.c */
+extern const struct body_schema run_command_schema;
+route_fn run_cancel, run_suspend, run_resume, batch_cancel;
 /* run_clone.c */
 extern const struct body_schema run_clone_schema;
 route_fn run_clone;
@@ -58,10 +61,12 @@ extern const struct query_field dashboard_query[];
 route_fn dashboard_overview, dashboard_agents;
 /* runtime.c */
 extern const struct query_field breaker_history_query[];
-route_fn runtime_manifest, runtime_modes, runtime_roots, runtime_health, breaker_history;
+route_fn runtime_manifest, runtime_modes, runtime_roots, runtime_health, breaker_history,
+    breaker_close;
 /* policies.c */
 extern const struct query_field policies_query[];
-route_fn policies_list, policy_get;
+extern const struct body_schema policy_schema;
+route_fn policies_list, policy_get, policy_register, policy_unregister;
 /* stream.c */
 extern const struct query_field run_stream_query[], run_replay_stream_query[];
 route_fn run_stream, run_replay_stream;

@@ -283,7 +283,7 @@ hub_main(void *arg)
 /* --- start and stop --------------------------------------------------------------------------- */
 
 struct hub *
-hub_start(const struct config *config, atomic_int *count)
+hub_start(const struct config *config, atomic_int *count, struct outcomes *outcomes)
 {
     struct hub *h = xcalloc(1, sizeof *h);
 
@@ -296,7 +296,7 @@ hub_start(const struct config *config, atomic_int *count)
     inbox_init(&h->news);
     watch_inbox(h, &h->arrivals);
     watch_inbox(h, &h->news);
-    h->tail = tail_start(config, &h->news);
+    h->tail = tail_start(config, &h->news, outcomes);
     if (pthread_create(&h->thread, NULL, hub_main, h) != 0)
         BUG("cannot start a thread");
     return h;

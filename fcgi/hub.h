@@ -24,10 +24,15 @@
 #include "shared/macros.h"
 
 struct hub;
+struct outcomes;
 struct stream_plan;
 
-/* count: how many streams are open, for whoever wants to know; outlives the hub. */
-struct hub *hub_start(const struct config *config, atomic_int *count) MUST_CHECK;
+/*
+ * count: how many streams are open, for whoever wants to know. outcomes: who waits for commands,
+ * told by the thread that listens. Both outlive the hub.
+ */
+struct hub *hub_start(const struct config *config, atomic_int *count,
+                      struct outcomes *outcomes) MUST_CHECK;
 /* Every stream is ended properly. No worker may be left. */
 void hub_stop(struct hub *h);
 

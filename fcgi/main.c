@@ -14,6 +14,7 @@
 #include "fcgi/hub.h"
 #include "fcgi/listen.h"
 #include "fcgi/notify.h"
+#include "fcgi/outcome.h"
 #include "fcgi/throttle.h"
 #include "fcgi/worker.h"
 #include "shared/config.h"
@@ -87,15 +88,18 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
         return EX_SOFTWARE;
     }
     app_start(&app, config);
-    app.hub = hub_start(config, &app.streams);
+    app.outcomes = outcomes_new(app.threads);
+    app.hub = hub_start(config, &app.streams, app.outcomes);
     workers = workers_start(&app, fd, app.threads);
     log_info("macp-fcgi %s serves with %d threads, schema version %d", MACP_VERSION, app.threads,
              schema_program_version());
 
     sigwait(signals, &sig);
     log_info("stopping on signal %d", sig);
+    outcomes_quit(app.outcomes); /* a request in hand is finished, a command lives on */
     workers_stop(workers);
     hub_stop(app.hub);
+    outcomes_free(app.outcomes);
     app_stop(&app);
     close(fd);
     log_info("stopped");

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/api_key.h"
 #include "shared/arena.h"
 #include "shared/db.h"
 #include "shared/err.h"
@@ -37,8 +38,7 @@ enum {
     REQUEST_DB_SLOW_MS = 10000, /* statements of routes that may scan */
 };
 
-/* What audit rows say about whoever holds a key. */
-#define REQUEST_ACTOR_TYPE "service"
+#define REQUEST_ACTOR_TYPE API_KEY_ACTOR_TYPE
 
 enum http_method {
     HTTP_OTHER,

@@ -1,6 +1,6 @@
 /*
- * runtime.c - GET /runtime/manifest, /modes, /roots, /health and GET
- * /admin/circuit-breaker/history; what the runtime's refusals mean in HTTP.
+ * runtime.c - GET /runtime/manifest, /modes, /roots, /health; GET /admin/circuit-breaker/history
+ * and POST /admin/circuit-breaker/reset; what the runtime's refusals mean in HTTP.
  *
  * Observers ask the runtime and keep the answers in rows; here they are only read, with their age.
  * What was known once is served however old it is: its reader decides.
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fcgi/app.h"
+#include "fcgi/command.h"
 #include "fcgi/event_row.h"
 #include "fcgi/handlers.h"
 #include "fcgi/reply.h"
@@ -234,5 +235,18 @@ breaker_history(struct request *rq, struct err *err)
     buf_printf(b, "{\"state\":\"%s\",\"history\":", db_text(r, 0, COL_STATE));
     row_json(r, 0, COL_HISTORY, b);
     buf_char(b, '}');
+    return true;
+}
+
+bool
+breaker_close(struct request *rq, struct err *err)
+{
+    struct command_wish wish = {COMMAND_BREAKER_RESET, 0, "{}"};
+    bool done;
+
+    if (!command_do(rq, &wish, &done, err))
+        return false;
+    if (done)
+        buf_lit(reply_json(rq, 200), "{\"status\":\"ok\",\"state\":\"CLOSED\"}");
     return true;
 }

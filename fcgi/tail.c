@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "fcgi/event_row.h"
+#include "fcgi/outcome.h"
 #include "fcgi/watched.h"
 #include "shared/clock.h"
 #include "shared/db.h"
@@ -40,7 +41,8 @@ struct job {
 struct tail {
     pthread_t thread;
     struct inbox asks;
-    struct inbox *news; /* the hub's */
+    struct inbox *news;        /* the hub's */
+    struct outcomes *outcomes; /* of the process */
     bool stopping;
 
     struct db *listen, *db;
@@ -245,7 +247,7 @@ hint(struct tail *t, struct watched *w, int64_t seq)
         queue_run(t, w);
 }
 
-/* <run id>:<seq>:<0 or 1> */
+/* <run id>:<seq>:<0 or 1>, or the id of a command */
 static void
 hear(void *ctx, const char *channel, const char *payload)
 {
@@ -253,6 +255,8 @@ hear(void *ctx, const char *channel, const char *payload)
     char run_id[UUID_LEN];
     struct watched *w;
 
+    if (strcmp(channel, CHANNEL_DONE) == 0)
+        outcomes_told(t->outcomes, strtoll(payload, NULL, 10));
     if (strcmp(channel, CHANNEL_EVT) != 0 || strlen(payload) < UUID_LEN)
         return;
     memcpy(run_id, payload, UUID_LEN - 1);
@@ -270,13 +274,16 @@ listen_to_hints(struct tail *t, int64_t now)
 
     if (now < t->listen_retry_ms)
         return;
-    if (!db_listen(t->listen, CHANNEL_EVT, &err) || !db_notifications(t->listen, hear, t, &err)) {
+    if (!db_listen(t->listen, CHANNEL_EVT, &err) || !db_listen(t->listen, CHANNEL_DONE, &err) ||
+        !db_notifications(t->listen, hear, t, &err)) {
         failed(t, &err, &t->listen_retry_ms, &t->listen_pause_ms);
         return;
     }
     succeeded(t, &t->listen_retry_ms, &t->listen_pause_ms);
-    if (!was_connected)
-        t->look_ms = 0; /* what was said meanwhile is lost */
+    if (was_connected)
+        return;
+    t->look_ms = 0; /* what was said meanwhile is lost */
+    outcomes_lost(t->outcomes);
 }
 
 /* Which watched runs have more than we know of? */
@@ -602,11 +609,12 @@ tail_main(void *arg)
 }
 
 struct tail *
-tail_start(const struct config *config, struct inbox *news)
+tail_start(const struct config *config, struct inbox *news, struct outcomes *outcomes)
 {
     struct tail *t = xcalloc(1, sizeof *t);
 
     t->news = news;
+    t->outcomes = outcomes;
     t->listen = db_new(config->database_url, "macp-fcgi listen", TAIL_LISTEN_TIMEOUT_MS);
     t->db = db_new(config->database_url, "macp-fcgi streams", TAIL_TIMEOUT_MS);
     t->listen_pause_ms = t->pause_ms = TAIL_RETRY_MIN_MS;

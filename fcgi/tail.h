@@ -29,6 +29,7 @@
 #include "shared/config.h"
 #include "shared/uuid.h"
 
+struct outcomes;
 struct tail;
 
 /* --- what the hub asks ---------------------------------------------------------------------- */
@@ -73,7 +74,9 @@ struct news {
     struct frame *frames[];
 };
 
-struct tail *tail_start(const struct config *config, struct inbox *news) MUST_CHECK;
+/* outcomes: told of commands that have ended, because this is the thread that listens. */
+struct tail *tail_start(const struct config *config, struct inbox *news,
+                        struct outcomes *outcomes) MUST_CHECK;
 void tail_stop(struct tail *t);
 
 /* The ask is copied. */

@@ -384,7 +384,7 @@ load_runs(struct claim *c, struct load *l, struct err *err)
 struct shard *
 claim_shard(const struct claim *c, int64_t run_key)
 {
-    return c->shards[(uint64_t)run_key % c->n_shards];
+    return shard_of(c->shards, c->n_shards, run_key);
 }
 
 int64_t

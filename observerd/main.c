@@ -18,6 +18,7 @@
 #include "observerd/ambient.h"
 #include "observerd/catalog.h"
 #include "observerd/claim.h"
+#include "observerd/command.h"
 #include "observerd/discovery.h"
 #include "observerd/handover.h"
 #include "observerd/outbound.h"
@@ -46,9 +47,9 @@ enum {
     STOP_WAIT_MS = 2000,
     LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
     LEAVE_BEAT_MS = 500,
-    LEAVE_REST_MS = 3000,   /* what is kept of the drain limit for runs that nobody takes */
-    BREAKER_EVERY_MS = 500, /* how soon a reset is noticed */
-    ATTEMPTS_WAIT_MS = 5000,
+    LEAVE_REST_MS = 3000,    /* what is kept of the drain limit for runs that nobody takes */
+    BREAKER_EVERY_MS = 500,  /* how soon a reset is noticed */
+    ATTEMPTS_WAIT_MS = 5000, /* requests that are on their way to agents and subscribers */
 };
 
 struct app {
@@ -64,6 +65,7 @@ struct app {
     struct retention *retention;
     struct settings settings;
     struct webhooks *webhooks;
+    struct commands *commands;
     struct price_list *prices;
     struct status status;
     struct supervisor supervisor;
@@ -163,21 +165,31 @@ notification(void *ctx, const char *channel, const char *payload)
         app->claim_at = 0;
     if (strcmp(channel, CHANNEL_HOOK) == 0)
         webhooks_ring(app->webhooks);
+    if (strcmp(channel, CHANNEL_CMD) == 0)
+        commands_look(app->commands);
+}
+
+static void
+tell(struct app *app, enum sql_id id, const struct buf *payloads)
+{
+    struct db_args args;
+    struct err err;
+
+    db_args_init(&args);
+    db_arg_text(&args, buf_cstr(payloads));
+    if (!db_run(app->db, id, &args, NULL, &err))
+        log_err(LOG_DEBUG, &err, "readers were not told"); /* they look by themselves */
 }
 
 static void
 send_notifications(struct app *app)
 {
-    AUTO_BUF payloads = {0};
-    struct db_args args;
-    struct err err;
+    AUTO_BUF runs = {0}, commands = {0};
 
-    if (!notifier_take(&app->notifier, &payloads))
-        return;
-    db_args_init(&args);
-    db_arg_text(&args, buf_cstr(&payloads));
-    if (!db_run(app->db, SQL_EVENTS_NOTIFY, &args, NULL, &err))
-        log_err(LOG_DEBUG, &err, "readers were not told"); /* they look by themselves */
+    if (notifier_take(&app->notifier, &runs))
+        tell(app, SQL_EVENTS_NOTIFY, &runs);
+    if (notifier_take_done(&app->notifier, &commands))
+        tell(app, SQL_COMMANDS_NOTIFY, &commands);
 }
 
 static void
@@ -217,7 +229,8 @@ static bool
 beat(struct app *app, struct err *err)
 {
     if (!app->listening) {
-        if (!db_listen(app->db, CHANNEL_RUN, err) || !db_listen(app->db, CHANNEL_HOOK, err))
+        if (!db_listen(app->db, CHANNEL_RUN, err) || !db_listen(app->db, CHANNEL_HOOK, err) ||
+            !db_listen(app->db, CHANNEL_CMD, err))
             return false;
         app->listening = true;
     }
@@ -468,6 +481,15 @@ start(struct app *app, struct err *err)
     app->claim->shards = app->shards;
     app->claim->n_shards = app->n_shards;
     app->retention = retention_start(cfg);
+    if (!commands_start(&(struct commands_options){.cfg = cfg,
+                                                   .runtime = &app->runtime,
+                                                   .instance_id = app->claim->instance_id,
+                                                   .shards = app->shards,
+                                                   .n_shards = app->n_shards,
+                                                   .notifier = &app->notifier,
+                                                   .outbound = app->outbound},
+                        &app->commands, err))
+        return false;
     if (cfg->session_discovery_enabled)
         app->discovery = discovery_start(cfg, &app->inbox);
     return watch_start(&(struct watch_options){.cfg = cfg,
@@ -502,8 +524,12 @@ stop_outbound(struct app *app, int64_t until_ms)
 {
     int64_t left = until_ms - clock_mono_ms();
 
-    webhooks_drain(app->webhooks, left < ATTEMPTS_WAIT_MS ? left : ATTEMPTS_WAIT_MS);
+    left = left < ATTEMPTS_WAIT_MS ? left : ATTEMPTS_WAIT_MS;
+    commands_stop(app->commands, left);
+    send_notifications(app);
+    webhooks_drain(app->webhooks, left);
     outbound_stop(app->outbound);
+    commands_free(app->commands);
     webhooks_stop(app->webhooks, STOP_WAIT_MS);
 }
 
@@ -522,6 +548,7 @@ stop(struct app *app)
     if (db_timeout(app->db) > STOP_WAIT_MS)
         db_set_timeout(app->db, STOP_WAIT_MS);
     webhooks_quiet(app->webhooks);
+    commands_quiet(app->commands);
     hand_over(app, until - (drain_ms / 4 < LEAVE_REST_MS ? drain_ms / 4 : LEAVE_REST_MS));
     /* Nobody reads the descriptor from here on: a second signal ends the program at once. */
     sigemptyset(&second);

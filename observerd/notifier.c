@@ -81,13 +81,27 @@ notifier_take_deliveries(struct notifier *n)
     return any;
 }
 
+void
+notifier_done(struct notifier *n, int64_t command_id)
+{
+    bool first;
+
+    pthread_mutex_lock(&n->mu);
+    first = n->n_done == 0;
+    if (n->n_done < NOTIFIER_DONE_MAX)
+        n->done[n->n_done++] = command_id;
+    pthread_mutex_unlock(&n->mu);
+    if (first)
+        n->wake(n->ctx);
+}
+
 bool
 notifier_pending(struct notifier *n)
 {
     bool any;
 
     pthread_mutex_lock(&n->mu);
-    any = n->n > 0;
+    any = n->n > 0 || n->n_done > 0;
     pthread_mutex_unlock(&n->mu);
     return any;
 }
@@ -106,6 +120,22 @@ notifier_take(struct notifier *n, struct buf *payloads)
     buf_char(payloads, '}');
     n->n = 0;
     memset(n->slots, 0, sizeof n->slots);
+    pthread_mutex_unlock(&n->mu);
+    return any;
+}
+
+bool
+notifier_take_done(struct notifier *n, struct buf *ids)
+{
+    bool any;
+
+    pthread_mutex_lock(&n->mu);
+    any = n->n_done > 0;
+    buf_char(ids, '{');
+    for (size_t i = 0; i < n->n_done; i++)
+        buf_printf(ids, "%s%lld", i ? "," : "", (long long)n->done[i]);
+    buf_char(ids, '}');
+    n->n_done = 0;
     pthread_mutex_unlock(&n->mu);
     return any;
 }

@@ -25,7 +25,7 @@
 
 #define SERVICE "/macp.v1.MACPRuntimeService/"
 
-/* Every method this program can call. All of them read. */
+/* Every unary method this program can call. None of them carries an envelope. */
 static const struct {
     const char *path;
     const ProtobufCMessageDescriptor *reply;
@@ -37,6 +37,14 @@ static const struct {
     [RT_LIST_MODES] = {SERVICE "ListModes", &macp__v1__list_modes_response__descriptor},
     [RT_LIST_ROOTS] = {SERVICE "ListRoots", &macp__v1__list_roots_response__descriptor},
     [RT_LIST_POLICIES] = {SERVICE "ListPolicies", &macp__v1__list_policies_response__descriptor},
+    [RT_CANCEL_SESSION] = {SERVICE "CancelSession", &macp__v1__cancel_session_response__descriptor},
+    [RT_SUSPEND_SESSION] = {SERVICE "SuspendSession",
+                            &macp__v1__suspend_session_response__descriptor},
+    [RT_RESUME_SESSION] = {SERVICE "ResumeSession", &macp__v1__resume_session_response__descriptor},
+    [RT_REGISTER_POLICY] = {SERVICE "RegisterPolicy",
+                            &macp__v1__register_policy_response__descriptor},
+    [RT_UNREGISTER_POLICY] = {SERVICE "UnregisterPolicy",
+                              &macp__v1__unregister_policy_response__descriptor},
 };
 
 static const char *const stream_session_path = SERVICE "StreamSession";

@@ -2,8 +2,9 @@
  * runtime.h - calls to a MACP runtime, the only user of gRPC.
  *
  * Purpose    a completion queue of one thread with its channels: unary calls, the passive
- *            subscription to a session and the watches. Only reading methods are in its table;
- *            a request that carries an envelope cannot be built here.
+ *            subscription to a session and the watches. Its table has methods that read, and the
+ *            few that people's commands need; a request that carries an envelope cannot be built
+ *            here.
  * Ownership  struct rt_queue is heap memory of the thread that runs it. A call or stream belongs
  *            to the queue and dies after its last callback; cancelling silences it at once.
  * Errors     a status with the gRPC code and text comes through the callback. rt_queue_new fails
@@ -67,6 +68,12 @@ enum rt_unary {
     RT_LIST_MODES,
     RT_LIST_ROOTS,
     RT_LIST_POLICIES,
+    /* What somebody asked for: command_step.c only. */
+    RT_CANCEL_SESSION,
+    RT_SUSPEND_SESSION,
+    RT_RESUME_SESSION,
+    RT_REGISTER_POLICY,
+    RT_UNREGISTER_POLICY,
     RT_UNARY__COUNT
 };
 

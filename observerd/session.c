@@ -17,19 +17,19 @@
 
 enum { LINGER_MS = 60000 }; /* the run stays ours for late ambient envelopes */
 
-static input_fn end_committed, linger_over, close_committed, hand_over_look, ambient, ignore;
+static input_fn end_committed, linger_over, close_committed, hand_over_look, ambient, over, ignore;
 
 /* What a session does with an input, by its state. */
 static input_fn *const behaviour[SESSION_STATE__COUNT][INPUT__COUNT] = {
     // clang-format off
-    /*                      TIMER        WAKE          SNAPSHOT         NO_ANSWER         ENVELOPE         ERROR         STREAM_OVER  AMBIENT  COMMITTED */
-    [SESSION_AWAITING]  = {session_await_look,  session_await_look,   session_await_snapshot,  session_await_no_answer,  ignore,          ignore,       ignore, ignore, ignore},
-    [SESSION_STREAMING] = {session_stream_look, session_stream_check, session_stream_snapshot, session_stream_no_answer, session_stream_envelope, session_stream_error, session_stream_over, ambient, ignore},
-    [SESSION_DRAINING]  = {session_drain_look,  ignore,       ignore,          ignore,           session_drain_look,      session_drain_error,  session_drain_over, ambient, ignore},
-    [SESSION_ENDING]    = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, end_committed},
-    [SESSION_LINGERING] = {linger_over, ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, ignore},
-    [SESSION_CLOSING]   = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ignore, close_committed},
-    [SESSION_HANDING]   = {hand_over_look, ignore,    ignore,          ignore,           ignore,          ignore,       ignore, ignore, ignore},
+    /*                      TIMER        WAKE          SNAPSHOT         NO_ANSWER         ENVELOPE         ERROR         STREAM_OVER  AMBIENT  ORDER  COMMITTED */
+    [SESSION_AWAITING]  = {session_await_look,  session_await_look,   session_await_snapshot,  session_await_no_answer,  ignore,          ignore,       ignore, ignore, session_await_order, ignore},
+    [SESSION_STREAMING] = {session_stream_look, session_stream_check, session_stream_snapshot, session_stream_no_answer, session_stream_envelope, session_stream_error, session_stream_over, ambient, session_stream_order, ignore},
+    [SESSION_DRAINING]  = {session_drain_look,  ignore,       ignore,          ignore,           session_drain_look,      session_drain_error,  session_drain_over, ambient, over, ignore},
+    [SESSION_ENDING]    = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, over, end_committed},
+    [SESSION_LINGERING] = {linger_over, ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ambient, over, ignore},
+    [SESSION_CLOSING]   = {ignore,      ignore,       ignore,          ignore,           ignore,          ignore,       ignore, ignore, over, close_committed},
+    [SESSION_HANDING]   = {hand_over_look, ignore,    ignore,          ignore,           ignore,          ignore,       ignore, ignore, ignore, ignore},
     // clang-format on
 };
 
@@ -88,6 +88,8 @@ answered(void *ctx, const struct rt_status *status, const ProtobufCMessage *repl
     bool again = s->look_again;
 
     s->call = NULL;
+    if (status->code == RT_OK)
+        s->known_ms = s->asked_ms;
     s->look_again = false;
     s->old_answer = again;
     arena_reset(&s->shard->arena);
@@ -113,6 +115,7 @@ session_ask(struct session *s)
         return;
     }
     request.session_id = s->run.session_id;
+    s->asked_ms = clock_mono_ms();
     s->call = rt_call_start(s->shard->queue, RT_GET_SESSION, &request.base, answered, s);
 }
 
@@ -231,6 +234,21 @@ session_look_for_signals(struct session *s)
 {
     if (is_bound(s))
         ambient_look(s->shard->o.ambient, s->shard, s->run.session_id);
+}
+
+/* --- orders ------------------------------------------------------------------------------ */
+
+static void
+over(struct session *s, const struct input *in)
+{
+    (void)s;
+    in->order->answer = ORDER_OVER;
+}
+
+void
+session_order(struct session *s, struct shard_order *order)
+{
+    session_handle(s, INPUT_ORDER, &(struct input){.order = order});
 }
 
 /* --- another instance's turn --------------------------------------------------------------- */

@@ -36,6 +36,7 @@ struct projection;
 struct rt_call;
 struct rt_stream;
 struct shard;
+struct shard_order;
 struct writer;
 struct writer_result;
 
@@ -93,6 +94,8 @@ struct session {
 
     struct timer timer, flush;
     struct rt_call *call; /* GetSession in flight */
+    int64_t asked_ms;     /* when it was asked */
+    int64_t known_ms;     /* as of when what the runtime says is known */
     struct rt_stream *stream;
     struct session *next_parked;
     bool parked, stream_counted;
@@ -140,6 +143,8 @@ void session_adopt(struct shard *shard, struct run_seed *seed);
 void session_wake(struct session *s);
 /* A signal of its session: taken, unless it is too early or too late. */
 void session_ambient(struct session *s, struct ambient_mail *mail);
+/* Somebody wants something of the run: sets the order's answer. */
+void session_order(struct session *s, struct shard_order *order);
 /* Let what the table of signals holds for it come. */
 void session_look_for_signals(struct session *s);
 /* What became of its batch. */

@@ -181,3 +181,13 @@ session_await_snapshot(struct session *s, const struct input *in)
     session_go_on_reading(s);
     session_follow(s, in->meta);
 }
+
+void
+session_await_order(struct session *s, const struct input *in)
+{
+    in->order->answer = ORDER_AWAITING;
+    if (in->order->kind == ORDER_READY)
+        return;
+    session_end(s, RUN_CANCELLED, NULL, NULL);
+    in->order->answer = ORDER_DONE;
+}

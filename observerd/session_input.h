@@ -21,6 +21,7 @@ enum input_kind {
     INPUT_ERROR, /* an error inside the stream */
     INPUT_STREAM_OVER,
     INPUT_AMBIENT,   /* an envelope of the signal watch */
+    INPUT_ORDER,     /* somebody wants something of the run */
     INPUT_COMMITTED, /* the batch with the end, or the close, is stored */
     INPUT__COUNT
 };
@@ -30,6 +31,7 @@ struct input {
     const struct rt_status *status;        /* INPUT_NO_ANSWER, INPUT_STREAM_OVER */
     const char *text;                      /* INPUT_ENVELOPE: message type; INPUT_ERROR: message */
     struct ambient_mail *ambient;          /* INPUT_AMBIENT */
+    struct shard_order *order;             /* INPUT_ORDER */
     const char *code; /* INPUT_ERROR: prose or a code, by the release of the runtime */
 };
 
@@ -37,10 +39,10 @@ typedef void input_fn(struct session *s, const struct input *in);
 
 /* --- handlers, by state ------------------------------------------------------------------- */
 
-input_fn session_await_look, session_await_snapshot, session_await_no_answer, session_stream_look,
-    session_stream_check, session_stream_snapshot, session_stream_no_answer,
-    session_stream_envelope, session_stream_error, session_stream_over, session_drain_look,
-    session_drain_over, session_drain_error;
+input_fn session_await_look, session_await_snapshot, session_await_no_answer, session_await_order,
+    session_stream_look, session_stream_check, session_stream_snapshot, session_stream_no_answer,
+    session_stream_envelope, session_stream_error, session_stream_over, session_stream_order,
+    session_drain_look, session_drain_over, session_drain_error;
 
 /* --- what they share ----------------------------------------------------------------------- */
 

@@ -540,3 +540,31 @@ session_stream_over(struct session *s, const struct input *in)
     session_ask(s);
     session_rearm(s);
 }
+
+/*
+ * Is everything read that the runtime has accepted? A session that is cancelled may lose its
+ * history, so the question is answered by what the runtime says now.
+ */
+static bool
+is_up_to_date(const struct session *s, int64_t since_ms)
+{
+    if (s->stream_refused)
+        return true; /* nothing can be read anyway */
+    return s->known_ms >= since_ms && !s->behind_since_ms && s->stream &&
+           rt_stream_is_open(s->stream) && !s->parked && !s->moving;
+}
+
+void
+session_stream_order(struct session *s, const struct input *in)
+{
+    struct shard_order *order = in->order;
+
+    if (order->kind == ORDER_END_ANYWAY) {
+        session_end(s, RUN_CANCELLED, NULL, NULL);
+        order->answer = ORDER_DONE;
+        return;
+    }
+    order->answer = is_up_to_date(s, order->since_ms) ? ORDER_UP_TO_DATE : ORDER_BEHIND;
+    if (order->answer == ORDER_BEHIND)
+        session_ask(s);
+}

@@ -320,6 +320,19 @@ reload(struct shard *s, const struct shard_reload *mail)
 }
 
 static void
+order_arrived(struct shard *s, struct shard_order *order)
+{
+    struct session *session = find(s, order->run_key);
+
+    order->answer = ORDER_UNKNOWN;
+    if (session && !s->draining)
+        session_order(session, order);
+    order->mail.kind = order->reply_kind;
+    if (!mailbox_post(order->reply, &order->mail))
+        free(order); /* whoever asked asks again */
+}
+
+static void
 read_inbox(struct shard *s)
 {
     struct mail *mail = mailbox_take_all(&s->inbox), *next;
@@ -369,6 +382,9 @@ read_inbox(struct shard *s)
         case SHARD_RELOAD:
             reload(s, (struct shard_reload *)mail);
             break;
+        case SHARD_ORDER:
+            order_arrived(s, (struct shard_order *)mail);
+            continue;
         }
         free(mail);
     }

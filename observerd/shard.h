@@ -43,12 +43,40 @@ enum shard_mail {
     SHARD_HANDED,  /* struct run_mail: it is the other one's now, or (not yes) nobody's */
     SHARD_LEAVE,   /* struct mail: let go what has no stream that could be missed */
     SHARD_RELOAD,  /* struct shard_reload */
+    SHARD_ORDER,   /* struct shard_order: somebody wants something of a run */
 };
 
 /* Something happened to a session: look now. */
 struct shard_wake {
     struct mail mail;
     char session_id[]; /* NUL-ended */
+};
+
+enum order_kind {
+    ORDER_READY,      /* may the session end now, or would something of it be lost? */
+    ORDER_END,        /* cancel the run if its session was not seen yet */
+    ORDER_END_ANYWAY, /* cancel the run, whatever its session does */
+};
+
+enum order_answer {
+    ORDER_UNKNOWN,  /* the run is not here */
+    ORDER_AWAITING, /* its session was not seen yet */
+    ORDER_BEHIND,   /* it is observed, but not everything of it may have been read */
+    ORDER_UP_TO_DATE,
+    ORDER_DONE, /* the run is being cancelled */
+    ORDER_OVER, /* it was ending or had ended */
+};
+
+/* Comes back as mail of reply_kind with its answer. */
+struct shard_order {
+    struct mail mail;
+    int64_t run_key;
+    enum order_kind kind;
+    int64_t since_ms; /* what was known before does not count */
+    struct mailbox *reply;
+    int reply_kind;
+    int64_t reply_to; /* the asker's own */
+    enum order_answer answer;
 };
 
 /* Other settings from now on; they and the earlier ones are borrowed for the shard's life. */
@@ -141,6 +169,12 @@ struct shard {
 bool shard_start(const struct shard_options *o, struct shard **out, struct err *err) MUST_CHECK;
 /* Ownership of the mail passes only when true. */
 bool shard_post(struct shard *s, struct mail *mail) MUST_CHECK;
+/* Who has the run, when it is here at all. */
+static inline struct shard *
+shard_of(struct shard *const *shards, size_t n, int64_t run_key)
+{
+    return shards[(uint64_t)run_key % n];
+}
 /* Close streams, commit what is there, end the threads, free. False: rows were left behind. */
 bool shard_stop(struct shard *s, int64_t limit_ms);
 

@@ -18,6 +18,8 @@ enum { API_KEY_NAME_MAX = 32 };
 
 /* What whoever asks for without a key is called. */
 #define API_KEY_NOBODY "anonymous"
+/* What audit rows say about whoever holds a key. */
+#define API_KEY_ACTOR_TYPE "service"
 
 /* Each may do what the ones before it may. */
 enum api_role {

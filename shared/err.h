@@ -30,6 +30,7 @@ enum err_shape {
     X(ERR_FORBIDDEN,         403, false, ERR_SHAPE_A, "FORBIDDEN")                      \
     X(ERR_NOT_FOUND,         404, false, ERR_SHAPE_N, "Not Found")                      \
     X(ERR_CONFLICT,          409, false, ERR_SHAPE_N, "Conflict")                       \
+    X(ERR_REFUSED,           409, false, ERR_SHAPE_A, "CONFLICT")                       \
     X(ERR_SESSION_EXISTS,    409, false, ERR_SHAPE_A, "SESSION_ALREADY_EXISTS")         \
     X(ERR_ENDPOINT_REMOVED,  410, false, ERR_SHAPE_A, "ENDPOINT_REMOVED")               \
     X(ERR_TOO_LARGE,         413, false, ERR_SHAPE_N, "Payload Too Large")              \
@@ -37,9 +38,12 @@ enum err_shape {
     X(ERR_RATE_LIMITED,      429, true,  ERR_SHAPE_A, "INTERNAL_ERROR")                 \
     X(ERR_INTERNAL,          500, false, ERR_SHAPE_A, "INTERNAL_ERROR")                 \
     X(ERR_NOT_IMPLEMENTED,   501, false, ERR_SHAPE_A, "NOT_IMPLEMENTED")                \
+    X(ERR_CALLBACK,          502, false, ERR_SHAPE_A, "INTERNAL_ERROR")                 \
     X(ERR_DB,                503, true,  ERR_SHAPE_A, "DATABASE_UNAVAILABLE")           \
+    X(ERR_BUSY,              503, true,  ERR_SHAPE_A, "RATE_LIMITED")                   \
     X(ERR_STREAMS_FULL,      503, true,  ERR_SHAPE_A, "RATE_LIMITED")                   \
     X(ERR_RUNTIME,           503, true,  ERR_SHAPE_A, "RUNTIME_UNAVAILABLE")            \
+    X(ERR_BREAKER,           503, true,  ERR_SHAPE_A, "CIRCUIT_BREAKER_OPEN")           \
     X(ERR_RUNTIME_TIMEOUT,   504, true,  ERR_SHAPE_A, "RUNTIME_TIMEOUT")                \
     X(ERR_SQL,               500, false, ERR_SHAPE_A, "INTERNAL_ERROR")                 \
     X(ERR_GUARD,             500, true,  ERR_SHAPE_A, "INTERNAL_ERROR")                 \

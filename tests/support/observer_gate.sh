@@ -90,6 +90,9 @@ check_sources() {
     verdict 'nobody else names a method of the runtime' \
         "$(grep -rnE 'MACPRuntimeService|SERVICE "' "$top/observerd" "$top/fcgi" "$top/shared" \
             --include='*.[ch]' 2>/dev/null | grep -v "^$table:")"
+    verdict 'only what people ask for leads to a method that changes something' \
+        "$(grep -rnE 'RT_(CANCEL|SUSPEND|RESUME)_SESSION|RT_(UN)?REGISTER_POLICY' "$top/observerd" \
+            --include='*.c' 2>/dev/null | grep -vE "^($table|$top/observerd/command_step.c):")"
     verdict 'no source packs an envelope, a payload or a SendRequest' \
         "$(grep -rnE '(send_request|envelope|_payload)__(pack|init)\b' "$top/observerd" "$top/fcgi" \
             "$top/shared" --include='*.[ch]' 2>/dev/null)"

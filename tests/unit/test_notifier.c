@@ -70,6 +70,26 @@ test_runs_coalesce_to_their_latest_number(void **state UNUSED)
     assert_int_equal(atomic_load(&wakes), 2);
 }
 
+static void
+test_commands_are_told_beside_the_runs(void **state UNUSED)
+{
+    AUTO_BUF runs = {0}, ids = {0};
+
+    notifier_done(&notifier, 7);
+    notifier_done(&notifier, 9);
+    assert_int_equal(atomic_load(&wakes), 1);
+    assert_true(notifier_pending(&notifier));
+    assert_false(notifier_take(&notifier, &runs));
+    assert_true(notifier_take_done(&notifier, &ids));
+    assert_string_equal(buf_cstr(&ids), "{7,9}");
+    assert_false(notifier_pending(&notifier));
+    for (int i = 0; i < NOTIFIER_DONE_MAX + 5; i++) /* beyond the bound they are dropped */
+        notifier_done(&notifier, i);
+    buf_reset(&ids);
+    assert_true(notifier_take_done(&notifier, &ids));
+    assert_false(notifier_take_done(&notifier, &ids));
+}
+
 static size_t
 count_of(const char *text, char c)
 {
@@ -131,6 +151,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_commands_are_told_beside_the_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runs_coalesce_to_their_latest_number, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_notifier_drops_new_runs_and_keeps_known_ones,
                                         setup, teardown),
