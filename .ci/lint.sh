@@ -125,7 +125,7 @@ else
     b=${1:-build}
     # shellcheck disable=SC2207
     flags=(-std=gnu17 -D_GNU_SOURCE '-DMACP_VERSION="lint"' -I. "-I$b" "-I$b/proto" -O2
-        $(pkg-config --cflags jansson libpq libprotobuf-c uuid libpcre2-8 libcurl libmicrohttpd libsystemd 2>/dev/null)
+        $(pkg-config --cflags jansson libpq libprotobuf-c libpcre2-8 libcurl libmicrohttpd libsystemd 2>/dev/null)
         -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef
         -Wconversion)
 fi

@@ -187,11 +187,10 @@ expect_followed(struct sse *sse, json_int_t job)
     if (!sse_until(sse, all_ended, NULL, process_slow(WAIT_MS)))
         fail_msg("%zu of %zu followers saw the end", sse_ended(sse), sse->n);
     expect_ok(stream_load_pumped(&world, job, &err), &err, "pump");
-    for (size_t i = 0; i < sse->n; i++) {
-        if (!stream_load_complete(&world, sse->clients[i], 1, what, sizeof what, &err))
-            fail_msg("follower %zu: %s", i, err.code ? err.msg : what);
+    if (!stream_load_all_complete(&world, sse, 1, what, sizeof what, &err))
+        fail_msg("%s", err.code ? err.msg : what);
+    for (size_t i = 0; i < sse->n; i++)
         resumed += sse->clients[i]->connects > 1;
-    }
     assert_true(resumed > 0);
     sse_fini(sse);
 }

@@ -87,6 +87,25 @@ stream_load_complete(struct world *w, const struct sse_client *c, int64_t after,
     return ok;
 }
 
+bool
+stream_load_all_complete(struct world *w, const struct sse *sse, int64_t after, char *what,
+                         size_t size, struct err *err)
+{
+    json_t *runs = json_object(); /* each is asked for once */
+    bool ok = true;
+
+    *err = (struct err){0};
+    for (size_t i = 0; ok && i < sse->n; i++) {
+        const struct sse_client *c = sse->clients[i];
+
+        if (!json_object_get(runs, c->run))
+            json_object_set_new(runs, c->run, world_events(w, c->run, err));
+        ok = !err->code && compare(json_object_get(runs, c->run), c, after, what, size);
+    }
+    json_decref(runs);
+    return ok;
+}
+
 /* --- a load ------------------------------------------------------------------------------------
  */
 

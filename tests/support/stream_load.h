@@ -29,6 +29,10 @@ bool stream_load_pumped(struct world *w, json_int_t job, struct err *err) MUST_C
 bool stream_load_complete(struct world *w, const struct sse_client *c, int64_t after, char *what,
                           size_t size, struct err *err) MUST_CHECK;
 
+/* The same for every client of them. */
+bool stream_load_all_complete(struct world *w, const struct sse *sse, int64_t after, char *what,
+                              size_t size, struct err *err) MUST_CHECK;
+
 struct stream_load_spec {
     int runs, subscribers;
     int envelopes; /* per run */
