@@ -176,7 +176,7 @@ PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobu
     libssl-dev ca-certificates uthash-dev \
     libmicrohttpd-dev libsystemd-dev systemd \
     libcmocka-dev postgresql-15 lighttpd apache2-bin wrk clang clang-format \
-    libclang-rt-14-dev python3 python3-venv curl jq perl procps
+    libclang-rt-14-dev python3 python3-venv python3-jsonschema curl jq perl procps
 # No service is started: policy-rc.d says no while packages are installed, and the distribution's
 # own cluster is not made.
 deps:
@@ -191,12 +191,15 @@ need-deps:
 # Each test program prints cmocka's lines; run.sh adds them up and ends with "N passed, N failed".
 RUN_TESTS = tests/support/run.sh $(BUILD)
 
+# The API against its own description.
+CONTRACT = "tests/integration/openapi.py $(BUILD)"
+
 unit: $(UNIT)
 	@$(RUN_TESTS) unit $(UNIT)
 golden: $(GOLDEN)
 	@$(RUN_TESTS) golden $(GOLDEN)
 integration: $(INTEGRATION) $(PROGRAMS) tools
-	@$(RUN_TESTS) integration $(INTEGRATION) $(WEB_RUNS)
+	@$(RUN_TESTS) integration $(INTEGRATION) $(WEB_RUNS) $(CONTRACT)
 fault: $(FAULT) $(PROGRAMS) tools
 	@$(RUN_TESTS) fault $(FAULT)
 # A thousand followers of fifty runs, through a dozen restarts.
@@ -209,7 +212,7 @@ test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
 	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
 	    "tests/golden/differential.sh $(BUILD)" "tests/golden/planted_type.sh $(BUILD)" \
 	    "tests/integration/install.sh $(BUILD)" \
-	    $(INTEGRATION) $(WEB_RUNS) $(FAULT)
+	    $(INTEGRATION) $(WEB_RUNS) $(CONTRACT) $(FAULT)
 
 check-sql: $(BUILD)/tests/sqlcheck
 	@$(BUILD)/tests/sqlcheck

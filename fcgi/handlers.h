@@ -74,6 +74,8 @@ route_fn run_stream, run_replay_stream;
 route_fn removed_messages, removed_signal, removed_context;
 /* metrics.c */
 route_fn metrics_get;
+/* docs.c */
+route_fn docs_page, docs_json, docs_yaml;
 /* health.c */
 extern const struct query_field health_query[];
 route_fn health_live, health_ready;

@@ -64,10 +64,10 @@ take_integer(const struct occurrences *o, const struct query_field *f, struct qu
     bool whole = isfinite(n) && floor(n) == n;
 
     json_decref(text);
-    if (f->flags & QUERY_CLAMP && above && !isnan(n)) {
-        n = max;
+    if (f->flags & QUERY_CLAMP && above) {
+        if (whole)
+            n = max;
         above = false;
-        whole = true;
     }
     if (f->flags & QUERY_CLAMP_MIN && below) {
         if (whole)

@@ -36,6 +36,7 @@ enum route_access {
 enum route_flags {
     ROUTE_RUN_ID = 1, /* the first parameter must be a UUID */
     ROUTE_SLOW = 2,   /* its statements may scan and get more time */
+    ROUTE_ABOUT = 4,  /* tells of the others and is no operation itself */
 };
 
 struct route {

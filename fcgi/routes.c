@@ -116,6 +116,12 @@ const struct route routes[] = {
      "Whether the service can do its work"},
     {HTTP_GET, "/readyz", ROUTE_PUBLIC, 0, health_query, NULL, health_ready,
      "Whether database, observers and runtime are ready"},
+    {HTTP_GET, "/docs", ROUTE_PUBLIC, ROUTE_ABOUT, NULL, NULL, docs_page,
+     "This API for people"},
+    {HTTP_GET, "/docs-json", ROUTE_PUBLIC, ROUTE_ABOUT, NULL, NULL, docs_json,
+     "This API as an OpenAPI document"},
+    {HTTP_GET, "/docs-yaml", ROUTE_PUBLIC, ROUTE_ABOUT, NULL, NULL, docs_yaml,
+     "This API as an OpenAPI document"},
 };
 // clang-format on
 
