@@ -175,6 +175,7 @@ batch_reset(struct batch *b)
     b->n_runs = 0;
     b->n_dropped = 0;
     b->events = 0;
+    b->state_bytes = 0;
     b->n_received = 0;
 }
 
@@ -187,7 +188,8 @@ batch_is_empty(const struct batch *b)
 size_t
 batch_bytes(const struct batch *b)
 {
-    return rows_bytes(&b->tables[BATCH_RAW]) + rows_bytes(&b->tables[BATCH_CANONICAL]);
+    return rows_bytes(&b->tables[BATCH_RAW]) + rows_bytes(&b->tables[BATCH_CANONICAL]) +
+           b->state_bytes;
 }
 
 void

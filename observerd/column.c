@@ -52,8 +52,15 @@ rows_fini(struct rows *r)
 void
 rows_reset(struct rows *r)
 {
-    for (int i = 0; i < r->n_columns; i++)
-        r->columns[i].len = HEADER;
+    enum { KEEP = 256 << 10 };
+
+    for (int i = 0; i < r->n_columns; i++) {
+        struct buf *b = &r->columns[i];
+
+        if (b->cap > KEEP && b->len < b->cap / 8) /* large because of a burst that is over */
+            buf_shrink(b);
+        b->len = HEADER;
+    }
     r->n = 0;
     r->at = 0;
 }

@@ -828,6 +828,7 @@ record_projection(struct session *s)
         projection_write_section(s->run.projection, (enum projection_section)i, &p->sections[i]);
     for (int i = 0; i < PROJECTION__COUNT; i++)
         n += p->sections[i].len;
+    r.batch->state_bytes += n;
     while (facts_next_participant(&s->run.facts, s->run.projection, &at, &scratch, &who))
         batch_add_fact(r.batch, s->run.run_key, &who);
     record_end(&r);

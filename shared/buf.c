@@ -32,6 +32,15 @@ buf_reserve(struct buf *b, size_t n)
     return b->p + b->len;
 }
 
+void
+buf_shrink(struct buf *b)
+{
+    if (!b->p)
+        return;
+    b->cap = b->len + 1;
+    b->p = xrealloc(b->p, b->cap);
+}
+
 const char *
 buf_cstr(const struct buf *b)
 {

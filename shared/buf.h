@@ -37,6 +37,8 @@ char *buf_steal(struct buf *b) MUST_CHECK;
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
+/* Give back the memory behind the text. */
+void buf_shrink(struct buf *b);
 void buf_int(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_FMT(2, 3);
 #define buf_lit(b, s) buf_add((b), "" s, sizeof(s) - 1)

@@ -35,6 +35,22 @@ test_an_empty_buffer_is_an_empty_text(void **state)
 }
 
 static void
+test_a_shrunk_buffer_keeps_its_text_and_grows_again(void **state)
+{
+    AUTO_BUF b = {0};
+
+    (void)state;
+    buf_shrink(&b);
+    assert_string_equal(buf_cstr(&b), "");
+    buf_reserve(&b, 100000);
+    buf_str(&b, "small");
+    buf_shrink(&b);
+    assert_true(b.cap < 100);
+    buf_str(&b, " again");
+    assert_string_equal(buf_cstr(&b), "small again");
+}
+
+static void
 test_growth_keeps_the_text_and_its_end(void **state)
 {
     AUTO_BUF b = {0};
@@ -201,6 +217,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_empty_buffer_is_an_empty_text),
+        cmocka_unit_test(test_a_shrunk_buffer_keeps_its_text_and_grows_again),
         cmocka_unit_test(test_growth_keeps_the_text_and_its_end),
         cmocka_unit_test(test_reset_keeps_the_capacity),
         cmocka_unit_test(test_steal_leaves_an_empty_buffer),
