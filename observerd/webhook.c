@@ -157,7 +157,7 @@ count(const struct delivery *d)
     }
     meter_add(METER_WEBHOOK_DELIVERIES, 1, d->verdict.status);
     if (d->verdict.error[0])
-        log_warn("webhook %s: delivery %s is given up: %s", d->webhook_id, d->public_id,
+        log_info("webhook %s: delivery %s is given up: %s", d->webhook_id, d->public_id,
                  d->verdict.error);
     if (d->verdict.unsubscribe)
         log_warn("webhook %s is switched off: its endpoint is gone", d->webhook_id);

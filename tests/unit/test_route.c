@@ -30,6 +30,8 @@ static const struct {
     {"GET", "/runs/" ID "/state", "/runs/:id/state", ID},
     {"GET", "/Runs/" ID "/STATE/", "/runs/:id/state", ID},
     {"POST", "/runs/" ID "/messages", "/runs/:id/messages", ID},
+    {"POST", "/webhooks/" ID "/deliveries/" ID "/redeliver",
+     "/webhooks/:id/deliveries/:deliveryId/redeliver", ID},
     /* a static segment wins where the method has one, and only there */
     {"POST", "/runs/validate", "/runs/validate", NULL},
     {"POST", "/runs/VALIDATE/", "/runs/validate", NULL},

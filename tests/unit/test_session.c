@@ -380,6 +380,8 @@ test_first_sight_of_an_ended_session_walks_all_the_way(void **state UNUSED)
         {MACP__V1__SESSION_STATE__SESSION_STATE_EXPIRED, "run.failed", RUN_FAILED},
         {MACP__V1__SESSION_STATE__SESSION_STATE_CANCELLED, "run.cancelled", RUN_CANCELLED},
     };
+    char told[64];
+    size_t n;
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         adopt(RUN_QUEUED, 0, 1);
@@ -390,6 +392,12 @@ test_first_sight_of_an_ended_session_walks_all_the_way(void **state UNUSED)
         assert_string_equal(strrchr(EVENTS, ',') + 1, cases[i].event);
         assert_int_equal(entry()->transitions, 4);
         assert_int_equal(entry()->status, cases[i].status);
+        /* Subscribers are told of the third step and the fourth. */
+        snprintf(told, sizeof told, "run.started,%s", cases[i].event);
+        assert_string_equal(column(BATCH_WEBHOOKS, 2), told);
+        for (int row = 0; row < 2; row++)
+            assert_int_equal(rows_value(&writer.batch.tables[BATCH_WEBHOOKS], 1, row, &n)[3],
+                             3 + row);
         session_drop(s);
         s = NULL;
         swap();
