@@ -26,7 +26,7 @@ say = @printf '  %-8s %s\n' $(1) $(2)
 # Rows of tables leave members at zero on purpose.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
         -Wconversion -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-PACKAGES := jansson libpq libprotobuf-c libpcre2-8 libcurl libmicrohttpd libsystemd
+PACKAGES := jansson libpq libprotobuf-c uuid libpcre2-8 libcurl libmicrohttpd libsystemd
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 HARDEN := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 SAN_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
@@ -36,7 +36,7 @@ CFLAGS_ALL := -std=gnu17 -g -fPIE -ffunction-sections -fdata-sections -D_GNU_SOU
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
         $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 
-LIBS_SHARED := -ljansson -lpq -lcrypto -lpthread -lm
+LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
 LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
 LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl -lmicrohttpd -lsystemd $(LIBS_SHARED)
 LIBS_TEST   := -lcmocka -lssl
@@ -172,7 +172,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 # --- packages --------------------------------------------------------------------------------
 
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
-    libgrpc-dev libfcgi-dev libjansson-dev libpq-dev libpcre2-dev libcurl4-openssl-dev \
+    libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libcurl4-openssl-dev \
     libssl-dev ca-certificates uthash-dev \
     libmicrohttpd-dev libsystemd-dev systemd \
     libcmocka-dev postgresql-15 lighttpd apache2-bin wrk clang clang-format \

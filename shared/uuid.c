@@ -4,12 +4,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
+#include <uuid/uuid.h>
 
 #include "shared/macros.h"
 
+_Static_assert(sizeof(uuid_t) == 16, "libuuid's type is the 16 bytes");
+
 /* --- text -----------------------------------------------------------------------------------
- * By hand, without sscanf: a state shows fifty computed ids, and so does every page of events. */
+ * By hand where libuuid goes through sscanf: a state shows fifty computed ids, and so does every page of events. */
 
 static bool
 is_dash_at(int i)
@@ -86,13 +88,9 @@ write_text(const uint8_t bytes[16], char out[UUID_LEN])
 void
 uuid_v4(char out[UUID_LEN])
 {
-    uint8_t u[16];
+    uuid_t u;
 
-    /* One system call, where libuuid makes six. So few bytes come whole once the kernel has any. */
-    while (getrandom(u, sizeof u, 0) != sizeof u)
-        ;
-    u[6] = (uint8_t)((u[6] & 0x0f) | 0x40); /* version 4 */
-    u[8] = (uint8_t)((u[8] & 0x3f) | 0x80); /* the usual variant */
+    uuid_generate_random(u);
     write_text(u, out);
 }
 
