@@ -11,7 +11,8 @@
 _Static_assert(sizeof(uuid_t) == 16, "libuuid's type is the 16 bytes");
 
 /* --- text -----------------------------------------------------------------------------------
- * By hand where libuuid goes through sscanf: a state shows fifty computed ids, and so does every page of events. */
+ * By hand where libuuid goes through sscanf: a state shows fifty computed ids, and so does every
+ * page of events. */
 
 static bool
 is_dash_at(int i)
