@@ -31,6 +31,7 @@
 #include "observerd/status.h"
 #include "observerd/supervisor.h"
 #include "observerd/tls.h"
+#include "observerd/tracer.h"
 #include "observerd/watch.h"
 #include "observerd/webhook.h"
 #include "shared/clock.h"
@@ -45,6 +46,7 @@ enum {
     PAGE_RETRY_MS = 10000,
     RETRY_MS = 500,
     STOP_WAIT_MS = 2000,
+    SPANS_WAIT_MS = 500,
     LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
     LEAVE_BEAT_MS = 500,
     LEAVE_REST_MS = 3000,    /* what is kept of the drain limit for runs that nobody takes */
@@ -71,6 +73,7 @@ struct app {
     struct supervisor supervisor;
     struct page *page; /* NULL: nobody could listen there, yet */
     struct outbound *outbound;
+    struct tracer *tracer;       /* NULL: no traces */
     struct rt_options runtime;   /* owns its credential and breaker */
     atomic_bool breaker_changed; /* to be published */
     int64_t breaker_reset_ms;    /* the last one that was followed, by the database's clock */
@@ -284,6 +287,7 @@ do_due(struct app *app)
     status_turn(&app->status.turned_ms[STATUS_CONTROL]);
     tell_supervisor(app);
     open_page(app, now);
+    tracer_send(app->tracer, app->outbound);
     if (now >= app->heartbeat_at) {
         bool ok = beat(app, &err);
 
@@ -453,6 +457,7 @@ start(struct app *app, struct err *err)
     notifier_init(&app->notifier, ring, app);
     if (!outbound_start(cfg, &app->outbound, err))
         return false;
+    app->tracer = tracer_new(cfg);
     app->webhooks = webhooks_start(cfg, app->outbound);
     app->n_shards = (size_t)cfg->observerd_shards;
     app->heartbeat_ms = cfg->observerd_lease_ms / 3 < HEARTBEAT_MAX_MS ? cfg->observerd_lease_ms / 3
@@ -475,6 +480,7 @@ start(struct app *app, struct err *err)
                                         .alive_until_ms = &app->claim->alive_until_ms,
                                         .control = &app->inbox,
                                         .ambient = app->ambient,
+                                        .tracer = app->tracer,
                                         .turned_ms = &app->status.turned_ms[STATUS_SHARDS + i]},
                 &app->shards[i], err))
             return false;
@@ -528,7 +534,9 @@ stop_outbound(struct app *app, int64_t until_ms)
     commands_stop(app->commands, left);
     send_notifications(app);
     webhooks_drain(app->webhooks, left);
+    tracer_drain(app->tracer, app->outbound, SPANS_WAIT_MS);
     outbound_stop(app->outbound);
+    tracer_free(app->tracer);
     commands_free(app->commands);
     webhooks_stop(app->webhooks, STOP_WAIT_MS);
 }

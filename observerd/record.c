@@ -134,6 +134,7 @@ add_event(struct record *r, struct event *e)
         batch_add_fact(r->batch, s->run.run_key, &fact);
     if (e->type == EVENT_SIGNAL_EMITTED)
         meter_add(METER_SIGNALS, 1, jv_cstr(jv_get(e->data, "signalType")));
+    run_trace_event(s, e);
     jv_write(&data, e->data);
     add_canonical(r, e, buf_cstr(&data), data.len);
     r->run->metrics = s->run.metrics;
@@ -619,6 +620,7 @@ record_ended(struct record *r, enum run_status to, const char *message, const ch
     r->run->outcome_positive = projection_outcome(s->run.projection);
     r->run->terminal = true;
     record_observer(r);
+    run_trace_ended(s, r->now_ms, message);
 }
 
 void
@@ -698,7 +700,7 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
     struct arena *arena = &s->shard->arena;
     struct envelope envelope;
     struct raw_event raw = {.kind = RAW_STREAM_ENVELOPE, .envelope = &envelope};
-    int64_t ordinal = s->run.cursor;
+    int64_t ordinal = s->run.cursor, began_us = clock_wall_us();
     struct record r;
     bool whole;
 
@@ -735,6 +737,7 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
     s->run.cursor = ordinal;
     add_events(&r, &s->shard->events);
     record_end(&r);
+    run_trace_envelope(s, envelope.message_type, began_us);
     return true;
 }
 

@@ -103,9 +103,10 @@ struct rt_queue {
 struct rt_wire {
     struct rt_queue *q;
     grpc_slice request;
-    uint64_t serial; /* of the minted token it carries; 0: none */
-    bool again;      /* it carries the second one: there is no third */
-    grpc_call *call; /* NULL: not on its way */
+    uint64_t serial;                      /* of the minted token it carries; 0: none */
+    bool again;                           /* it carries the second one: there is no third */
+    char traceparent[RT_TRACEPARENT_LEN]; /* "": none */
+    grpc_call *call;                      /* NULL: not on its way */
     grpc_metadata_array headers, trailers;
     grpc_byte_buffer *out, *in;
     grpc_status_code code;
@@ -328,15 +329,15 @@ wire_identify(struct rt_wire *w, struct rt_status *status)
     return state;
 }
 
-enum { CREDENTIAL_HEADERS = 2 };
+enum { CALL_HEADERS = 3 };
 
 static size_t
-credential_headers(const struct rt_queue *q, grpc_metadata md[CREDENTIAL_HEADERS])
+call_headers(const struct rt_wire *w, grpc_metadata md[CALL_HEADERS])
 {
-    const struct credential_use *use = &q->use;
+    const struct credential_use *use = &w->q->use;
     size_t n = 0;
 
-    memset(md, 0, CREDENTIAL_HEADERS * sizeof *md);
+    memset(md, 0, CALL_HEADERS * sizeof *md);
     if (use->authorization.len) {
         md[n].key = grpc_slice_from_static_string("authorization");
         md[n++].value = grpc_slice_from_copied_string(buf_cstr(&use->authorization));
@@ -344,6 +345,10 @@ credential_headers(const struct rt_queue *q, grpc_metadata md[CREDENTIAL_HEADERS
     if (use->agent_id) {
         md[n].key = grpc_slice_from_static_string("x-macp-agent-id");
         md[n++].value = grpc_slice_from_copied_string(use->agent_id);
+    }
+    if (w->traceparent[0]) {
+        md[n].key = grpc_slice_from_static_string("traceparent");
+        md[n++].value = grpc_slice_from_copied_string(w->traceparent);
     }
     return n;
 }
@@ -446,8 +451,8 @@ call_send(struct rt_call *c)
 {
     struct rt_queue *q = c->wire.q;
     grpc_op ops[6] = {0};
-    grpc_metadata md[CREDENTIAL_HEADERS];
-    size_t n_md = credential_headers(q, md);
+    grpc_metadata md[CALL_HEADERS];
+    size_t n_md = call_headers(&c->wire, md);
 
     wire_open(&c->wire, q->channels.unary, unary_methods[c->method].path,
               deadline_at(c->deadline_ms));
@@ -524,6 +529,24 @@ wire_cancel(struct rt_wire *w)
         grpc_call_cancel(w->call, NULL);
     else
         atomic_store(&w->q->look, true);
+}
+
+static void
+wire_trace(struct rt_wire *w, const char *traceparent)
+{
+    snprintf(w->traceparent, sizeof w->traceparent, "%s", traceparent);
+}
+
+void
+rt_call_trace(struct rt_call *call, const char *traceparent)
+{
+    wire_trace(&call->wire, traceparent);
+}
+
+void
+rt_stream_trace(struct rt_stream *s, const char *traceparent)
+{
+    wire_trace(&s->wire, traceparent);
 }
 
 void
@@ -633,8 +656,8 @@ stream_send(struct rt_stream *s)
 {
     struct rt_queue *q = s->wire.q;
     grpc_op open[4] = {0}, status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-    grpc_metadata md[CREDENTIAL_HEADERS];
-    size_t n = 0, n_md = credential_headers(q, md);
+    grpc_metadata md[CALL_HEADERS];
+    size_t n = 0, n_md = call_headers(&s->wire, md);
 
     if (s->pooled)
         s->channel = rt_channel_take(&q->channels);

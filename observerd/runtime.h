@@ -130,6 +130,10 @@ void rt_queue_stop(struct rt_queue *q);
 struct rt_call *rt_call_start(struct rt_queue *q, enum rt_unary method,
                               const ProtobufCMessage *request, rt_reply_fn *done, void *ctx);
 void rt_call_cancel(struct rt_call *call);
+enum { RT_TRACEPARENT_LEN = 56 };
+/* Right after the start: the traceparent header, copied. */
+void rt_call_trace(struct rt_call *call, const char *traceparent);
+void rt_stream_trace(struct rt_stream *s, const char *traceparent);
 
 /* Passive: one frame, the write side stays open. after: ordinal of the last envelope held. */
 struct rt_stream *rt_session_subscribe(struct rt_queue *q, const char *session_id, int64_t after,

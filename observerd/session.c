@@ -117,6 +117,7 @@ session_ask(struct session *s)
     request.session_id = s->run.session_id;
     s->asked_ms = clock_mono_ms();
     s->call = rt_call_start(s->shard->queue, RT_GET_SESSION, &request.base, answered, s);
+    rt_call_trace(s->call, s->trace.traceparent);
 }
 
 /* Envelopes that the runtime says it has accepted: all participants' messages and the start. */
@@ -403,6 +404,7 @@ session_adopt(struct shard *shard, struct run_seed *seed)
     s->timer.fire = timer_fired;
     s->flush.fire = flush_due;
     session_lane_init(s);
+    run_trace_begin(s);
     s->open_by_ms = now + s->run.poll_remaining_ms;
     s->lag_window_ms = now;
     HASH_ADD(by_key, shard->by_key, run.run_key, sizeof s->run.run_key, s);
@@ -455,6 +457,7 @@ session_drop(struct session *s)
     HASH_DELETE(by_key, shard->by_key, s);
     HASH_DELETE(by_session, shard->by_session, s);
     buf_fini(&s->first);
+    run_trace_fini(&s->trace);
     if (s->verdict_meta)
         protobuf_c_message_free_unpacked(&s->verdict_meta->base, NULL);
     run_seed_free(&s->run);

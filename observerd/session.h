@@ -24,6 +24,7 @@
 
 #include "observerd/mailbox.h"
 #include "observerd/normalize.h"
+#include "observerd/run_trace.h"
 #include "observerd/seen.h"
 #include "observerd/timers.h"
 #include "shared/facts.h"
@@ -84,6 +85,7 @@ struct session {
     enum session_state state;
     UT_hash_handle by_key, by_session;
     struct normalizer normalizer;
+    struct run_trace trace;
 
     int lane;        /* enum shard_lane: whose batches the run's rows go into */
     bool moving;     /* to the bulk lane, once the ordinary one has stored what it has */

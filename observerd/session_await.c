@@ -177,6 +177,7 @@ session_await_snapshot(struct session *s, const struct input *in)
     record_stream_opened(&r);
     record_end(&r);
     s->state = SESSION_STREAMING;
+    run_trace_opened(s);
     session_look_for_signals(s); /* those that came before the session was seen */
     session_go_on_reading(s);
     session_follow(s, in->meta);

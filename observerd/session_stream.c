@@ -110,9 +110,12 @@ has_stream(struct session *s, struct rt_stream *stream)
 void
 session_open_stream(struct session *s)
 {
+    struct rt_stream *stream =
+        rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &stream_ops, s);
+
+    rt_stream_trace(stream, s->trace.traceparent);
     s->skip = 0;
-    has_stream(
-        s, rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &stream_ops, s));
+    has_stream(s, stream);
 }
 
 void

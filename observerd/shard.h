@@ -28,6 +28,7 @@
 #include "shared/price.h"
 
 struct ambient;
+struct tracer;
 struct heir;
 struct session;
 
@@ -130,6 +131,7 @@ struct shard_options {
     const _Atomic int64_t *alive_until_ms;
     struct mailbox *control;
     struct ambient *ambient;    /* NULL: signals are off */
+    struct tracer *tracer;      /* NULL: no traces */
     _Atomic int64_t *turned_ms; /* see status_turn; NULL: nobody asks */
 };
 

@@ -125,6 +125,8 @@ enum meter_kind {
       "Runs created for sessions nobody posted")                                                   \
     X(HEARTBEAT_FAILURES, "macp_observer_heartbeat_failures_total", COUNTER, "", NONE,             \
       "Heartbeats that did not reach Postgres")                                                    \
+    X(SPANS, "macp_observer_spans_total", COUNTER, "outcome", NONE,                                \
+      "Trace spans exported, or dropped because the collector was away or slow")                   \
     X(AUTH_MINT, "macp_auth_mint_total", COUNTER, "outcome", NONE,                                 \
       "Runtime tokens asked for")                                                                  \
     X(AUTH_FALLBACK, "macp_auth_fallback_total", COUNTER, "outcome", NONE,                         \

@@ -13,6 +13,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/exposition.h"
 #include "tests/support/notify_socket.h"
+#include "tests/support/receiver.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -267,6 +268,98 @@ reload_changes_what_may_change(void **state)
     notify_socket_close(&socket);
 }
 
+/* --- traces ------------------------------------------------------------------------------------
+ */
+
+/* The span of that name in what the collector got; NULL: not there yet. New reference. */
+static json_t *
+find_span(struct receiver *collector, const char *name, const char *trace_id)
+{
+    for (size_t i = 0;; i++) {
+        AUTO_RECEIVED got = {0};
+        json_t *root, *spans, *span, *found = NULL;
+        size_t n;
+
+        if (!receiver_get(collector, "/status/200/v1/traces", i, &got))
+            return NULL;
+        assert_non_null(root = json_loads(buf_cstr(&got.body), 0, NULL));
+        assert_int_equal(
+            json_unpack(root, "{s:[{s:[{s:o}]}]}", "resourceSpans", "scopeSpans", "spans", &spans),
+            0);
+        json_array_foreach (spans, n, span)
+            if (strcmp(json_string_value(json_object_get(span, "name")), name) == 0 &&
+                strcmp(json_string_value(json_object_get(span, "traceId")), trace_id) == 0)
+                found = json_incref(span);
+        json_decref(root);
+        if (found)
+            return found;
+    }
+}
+
+struct awaited_span {
+    struct receiver *collector;
+    const char *name, *trace_id;
+    json_t *found;
+};
+
+static bool
+span_is_there(void *ctx)
+{
+    struct awaited_span *a = ctx;
+
+    a->found = find_span(a->collector, a->name, a->trace_id);
+    return a->found != NULL;
+}
+
+static json_t *
+expect_span(struct receiver *collector, const char *name, const char *trace_id)
+{
+    struct awaited_span a = {collector, name, trace_id, NULL};
+
+    if (!process_poll(span_is_there, &a, process_slow(10000)))
+        fail_msg("no span %s of trace %s", name, trace_id);
+    return a.found;
+}
+
+static void
+spans_of_a_run_reach_the_collector_under_its_trace(void **state)
+{
+    static const char *const children[] = {"runtime.await_session_open", "stream.handle_raw_event"};
+    char endpoint[100], traceparent[128];
+    const char *env[] = {"OTEL_ENABLED=true", endpoint, NULL}, *own;
+    struct receiver collector;
+    struct err err = {0};
+    struct posted run;
+    json_t *span, *counters;
+
+    (void)state;
+    expect_ok(receiver_start(&collector, 0, &err), &err, "collector");
+    snprintf(endpoint, sizeof endpoint,
+             "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:%d/status/200", collector.port);
+    world.options.observerd_env = env;
+    world.options.observerd_env_file = NULL;
+    expect_ok(world_start_observerd(&world, &err), &err, "start observerd");
+    expect_posted(&world, DECISION, NULL, &run);
+    expect_played(&world, "decision.minimal", run.session, NULL);
+    expect_status(&world, run.run, "completed");
+    span = expect_span(&collector, "run.lifecycle", run.trace);
+    own = json_string_value(json_object_get(span, "spanId"));
+    for (size_t i = 0; i < ARRAY_LEN(children); i++) {
+        json_t *child = expect_span(&collector, children[i], run.trace);
+
+        assert_string_equal(json_string_value(json_object_get(child, "parentSpanId")), own);
+        json_decref(child);
+    }
+    counters = expect_control(&world, json_pack("{s:s}", "cmd", "counters"));
+    snprintf(traceparent, sizeof traceparent, "00-%s-%s-01", run.trace, own);
+    assert_string_equal(json_string_value(json_object_get(counters, "traceparent")), traceparent);
+    json_decref(counters);
+    json_decref(span);
+    assert_int_equal(world_stop_observerd(&world, process_slow(10000)), 0);
+    receiver_stop(&collector);
+    world.options.observerd_env = NULL;
+}
+
 static int
 start(void **state)
 {
@@ -297,6 +390,7 @@ main(void)
         cmocka_unit_test(pages_of_all_processes_are_well_formed),
         cmocka_unit_test(supervisor_is_told_of_start_life_and_end),
         cmocka_unit_test(reload_changes_what_may_change),
+        cmocka_unit_test(spans_of_a_run_reach_the_collector_under_its_trace),
     };
 
     return cmocka_run_group_tests_name("operating", tests, start, stop);

@@ -232,9 +232,11 @@ cmd_counters(struct world *w, const json_t *args)
     json_t *total = json_object();
     json_t *callers = json_object();
     size_t subscribers = 0;
+    json_t *traceparent;
 
     (void)args;
     world_lock(w);
+    traceparent = json_string(w->traceparent);
     for (size_t i = 0; i < w->identities.count; i++) {
         const struct identity *id = w->identities.list[i];
 
@@ -246,8 +248,8 @@ cmd_counters(struct world *w, const json_t *args)
     for (const struct call *c = w->calls; c; c = c->next)
         subscribers += c->at.session != NULL;
     world_unlock(w);
-    return json_pack("{s:b, s:I, s:o, s:o}", "ok", 1, "subscribers", (json_int_t)subscribers,
-                     "total", total, "callers", callers);
+    return json_pack("{s:b, s:I, s:o, s:o, s:o}", "ok", 1, "subscribers", (json_int_t)subscribers,
+                     "total", total, "callers", callers, "traceparent", traceparent);
 }
 
 static json_t *

@@ -219,7 +219,7 @@ header(const struct call *c, const char *name, char *buf, size_t len)
 static void
 authenticate(struct call *c)
 {
-    char text[3][1024];
+    char text[4][1024];
     struct credential cred = {
         .authorization = header(c, "authorization", text[0], sizeof(text[0])),
         .macp_token = header(c, "x-macp-token", text[1], sizeof(text[1])),
@@ -227,6 +227,8 @@ authenticate(struct call *c)
     };
     struct tally *t;
 
+    if (header(c, "traceparent", text[3], sizeof(text[3])))
+        snprintf(c->world->traceparent, sizeof(c->world->traceparent), "%.63s", text[3]);
     c->identity = identity_resolve(&c->world->identities, &cred);
     t = c->identity ? &c->identity->tally : &c->world->anonymous;
     if (c->method)

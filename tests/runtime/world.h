@@ -35,6 +35,7 @@ struct world {
     struct settings settings;
     struct identity_set identities;
     struct tally anonymous; /* calls without a valid credential */
+    char traceparent[64];   /* of the last call that carried one */
     struct policy_registry policies;
     struct keymap sessions;  /* id -> struct session */
     size_t held;             /* sessions that withhold their last envelope for a while */

@@ -68,6 +68,16 @@ rt_call_cancel(struct rt_call *call)
     call->live = false;
 }
 
+void
+rt_call_trace(struct rt_call *call UNUSED, const char *traceparent UNUSED)
+{
+}
+
+void
+rt_stream_trace(struct rt_stream *s UNUSED, const char *traceparent UNUSED)
+{
+}
+
 struct rt_stream *
 rt_session_subscribe(struct rt_queue *q UNUSED, const char *session_id, int64_t after,
                      const struct rt_stream_ops *ops, void *ctx)
