@@ -21,7 +21,7 @@ const struct model model_message = {
 
 static const struct model_member failure_detail_members[] = {
     {"grpcCode",  MODEL_INT, MODEL_OPTIONAL, NULL, NULL, "5"},
-    {"commandId", MODEL_UUID, MODEL_OPTIONAL},
+    {"commandId", MODEL_TEXT, MODEL_OPTIONAL, NULL, NULL, "\"17\""},
     {0},
 };
 static const struct model model_failure_detail = {

@@ -354,6 +354,8 @@ field_schema(const struct field *f, bool strict)
         return json_pack("{s:s, s:s}", "type", "string", "format", "uuid");
     case FIELD_URL:
         return json_pack("{s:s, s:s}", "type", "string", "format", "uri");
+    case FIELD_ANY:
+        return json_object();
     case FIELD_STRING:
         break;
     }
@@ -539,6 +541,18 @@ put_response(json_t *responses, int status, json_t *value)
 }
 
 static void
+add_success(json_t *schemas, json_t *responses, const struct operation *o, int status)
+{
+    struct media media[2];
+    int n = success_media(schemas, o, media);
+    json_t *content = n ? json_object() : NULL;
+
+    for (int i = 0; i < n; i++)
+        jv_put(content, media[i].type, json_pack("{s:o}", "schema", media[i].schema));
+    put_response(responses, status, response(status, content));
+}
+
+static void
 add_refusal(json_t *schemas, json_t *responses, int status)
 {
     put_response(responses, status,
@@ -565,19 +579,15 @@ make_responses(json_t *schemas, const struct route *route, const struct operatio
 {
     json_t *responses = json_object();
 
-    if (o->status) {
-        struct media media[2];
-        int n = success_media(schemas, o, media);
-        json_t *content = n ? json_object() : NULL;
-
-        for (int i = 0; i < n; i++)
-            jv_put(content, media[i].type, json_pack("{s:o}", "schema", media[i].schema));
-        put_response(responses, o->status, response(o->status, content));
-    }
+    if (o->status)
+        add_success(schemas, responses, o, o->status);
     if (route->access != ROUTE_PUBLIC && (route->query || route->body || strchr(route->path, ':')))
         add_refusal(schemas, responses, 400);
-    for (size_t i = 0; i < OPERATION_REFUSALS_MAX && o->refusals[i]; i++)
-        add_refusal(schemas, responses, o->refusals[i]);
+    for (size_t i = 0; i < OPERATION_OTHERS_MAX && o->others[i]; i++)
+        if (o->others[i] < 400)
+            add_success(schemas, responses, o, o->others[i]);
+        else
+            add_refusal(schemas, responses, o->others[i]);
     for (size_t i = 0; i < ARRAY_LEN(commons); i++)
         if (has_common(route, commons[i].status))
             put_response(responses, commons[i].status, reference("responses", commons[i].name));
@@ -680,7 +690,7 @@ add_operation(json_t *document, const struct route *route, const struct operatio
         jv_put(operation, "security", json_array());
     else
         jv_put(operation, "x-role", json_string(roles[route->access]));
-    if (o->refusals[0] == 410)
+    if (o->others[0] == 410)
         jv_put(operation, "deprecated", json_true());
     if (json_array_size(parameters) > 0)
         jv_put(operation, "parameters", parameters);

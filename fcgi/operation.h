@@ -27,7 +27,7 @@ enum answer_kind {
     ANSWER_STREAM, /* server-sent events */
 };
 
-enum { OPERATION_REFUSALS_MAX = 4 };
+enum { OPERATION_OTHERS_MAX = 6 };
 
 struct operation {
     enum http_method method;
@@ -37,8 +37,9 @@ struct operation {
     enum answer_kind answer;
     const struct model *model; /* of the answer */
     const struct model *page;  /* of the other answer, when there are two */
-    /* Beyond those that follow from the route: 400, 401, 403, 413, 415, 429, 503. */
-    int refusals[OPERATION_REFUSALS_MAX];
+    /* Other answers, beyond those that follow from the route (400, 401, 403, 413, 415, 429, 503).
+     * Below 400 they look like the success. */
+    int others[OPERATION_OTHERS_MAX];
 };
 
 /* Order does not matter. NULL for a route without a row. */

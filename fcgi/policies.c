@@ -116,10 +116,12 @@ policy_get(struct request *rq, struct err *err)
 
 // clang-format off
 static const struct field policy_fields[] = {
-    {"policyId",    FIELD_STRING, 0, POLICY_ID_MAX, NULL, NULL, NULL, 0},
-    {"mode",        FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
-    {"description", FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
-    {NULL,          FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
+    {"policyId",      FIELD_STRING, 0, POLICY_ID_MAX, NULL, NULL, NULL, 0},
+    {"mode",          FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
+    {"description",   FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
+    {"rules",         FIELD_ANY,    0, 0,             NULL, NULL, NULL, 0},
+    {"schemaVersion", FIELD_ANY,    0, 0,             NULL, NULL, NULL, 0},
+    {NULL,            FIELD_STRING, 0, 0,             NULL, NULL, NULL, 0},
 };
 // clang-format on
 

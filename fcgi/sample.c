@@ -23,6 +23,10 @@
     "\"modeName\":\"macp.mode.decision.v1\",\"modeVersion\":\"1.0.0\","                            \
     "\"configurationVersion\":\"config.default\",\"ttlMs\":60000,"                                 \
     "\"participants\":[{\"id\":\"agent://planner\"},{\"id\":\"agent://reviewer\"}]}" execution "}"
+#define POLICY(id)                                                                                 \
+    "{\"policyId\":\"" id "\",\"mode\":\"macp.mode.decision.v1\","                                 \
+    "\"description\":\"majority of all\",\"rules\":{\"voting\":{\"algorithm\":\"majority\"}},"     \
+    "\"schemaVersion\":1}"
 #define REDELIVER(hook, delivery) "/webhooks/" hook "/deliveries/" delivery "/redeliver"
 #define IDS(a, b)                 "{\"runIds\":[\"" a "\",\"" b "\"]}"
 
@@ -58,6 +62,15 @@ const struct sample samples[] = {
     {HTTP_POST, "/runs/:id/clone", "tagged", RUN "/clone", "{\"tags\":[\"again\"]}", 201, 0, NULL},
     {HTTP_POST, "/runs/:id/clone", "badTags", RUN "/clone", "{\"tags\":1}", 400, ERR_VALIDATION, "[\"each value in tags must be a string\",\"tags must be an array\"]"},
     {HTTP_POST, "/runs/:id/clone", "unknown", NONE "/clone", "{}", 404, NO_RUN},
+    {HTTP_POST, "/runs/:id/cancel", "alreadyEnded", RUN "/cancel", "{\"reason\":\"enough\"}", 201, 0, NULL},
+    {HTTP_POST, "/runs/:id/cancel", "nobodyToAsk", LIVE "/cancel", "{}", 400, ERR_VALIDATION, "run has no cancelCallback in metadata and no policy delegation \xe2\x80\x94 cannot cancel from control-plane"},
+    {HTTP_POST, "/runs/:id/cancel", "unknown", NONE "/cancel", "{}", 404, NO_RUN},
+    {HTTP_POST, "/runs/:id/suspend", "running", LIVE "/suspend", "{\"reason\":\"lunch\"}", 201, 0, NULL},
+    {HTTP_POST, "/runs/:id/suspend", "ended", RUN "/suspend", "{}", 400, ERR_VALIDATION, "only running runs can be suspended (current status: completed)"},
+    {HTTP_POST, "/runs/:id/suspend", "unknown", NONE "/suspend", "{}", 404, NO_RUN},
+    {HTTP_POST, "/runs/:id/resume", "suspended", LIVE "/resume", "{}", 201, 0, NULL},
+    {HTTP_POST, "/runs/:id/resume", "badReason", LIVE "/resume", "{\"reason\":1}", 400, ERR_VALIDATION, "[\"reason must be a string\"]"},
+    {HTTP_POST, "/runs/:id/resume", "unknown", NONE "/resume", "{}", 404, NO_RUN},
     {HTTP_POST, "/runs/compare", "two", "/runs/compare", "{\"leftRunId\":\"" EXAMPLE_RUN_ID "\",\"rightRunId\":\"" EXAMPLE_OTHER_ID "\"}", 201, 0, NULL},
     {HTTP_POST, "/runs/compare", "oneMissing", "/runs/compare", "{\"leftRunId\":\"" EXAMPLE_RUN_ID "\"}", 400, ERR_VALIDATION, "[\"rightRunId must be a UUID\"]"},
     {HTTP_POST, "/runs/compare", "unknown", "/runs/compare", "{\"leftRunId\":\"" EXAMPLE_RUN_ID "\",\"rightRunId\":\"" EXAMPLE_UNKNOWN_ID "\"}", 404, NO_RUN},
@@ -98,6 +111,8 @@ const struct sample samples[] = {
     {HTTP_GET, "/runs/:id/export/stream", "lines", RUN "/export/stream?includeRaw=true", NULL, 200, 0, NULL},
     {HTTP_GET, "/runs/:id/export/stream", "noFlag", RUN "/export/stream?includeCanonical=maybe", NULL, 400, ERR_VALIDATION, "[\"includeCanonical must be a boolean value\"]"},
     {HTTP_GET, "/runs/:id/export/stream", "unknown", NONE "/export/stream", NULL, 404, NO_RUN},
+    {HTTP_POST, "/runs/batch/cancel", "twoNeitherCancelled", "/runs/batch/cancel", IDS(EXAMPLE_OTHER_ID, EXAMPLE_UNKNOWN_ID), 201, 0, NULL},
+    {HTTP_POST, "/runs/batch/cancel", "noList", "/runs/batch/cancel", "{}", 400, ERR_VALIDATION, "[\"runIds must be an array\",\"each value in runIds must be a UUID\"]"},
     {HTTP_POST, "/runs/batch/export", "two", "/runs/batch/export", IDS(EXAMPLE_RUN_ID, EXAMPLE_OTHER_ID), 201, 0, NULL},
     {HTTP_POST, "/runs/batch/export", "noList", "/runs/batch/export", "{\"runIds\":\"all\"}", 400, ERR_VALIDATION, "[\"runIds must be an array\",\"each value in runIds must be a UUID\"]"},
     {HTTP_POST, "/runs/batch/export", "unknown", "/runs/batch/export", IDS(EXAMPLE_RUN_ID, EXAMPLE_UNKNOWN_ID), 404, NO_RUN},
@@ -140,6 +155,11 @@ const struct sample samples[] = {
     {HTTP_GET, "/runtime/policies", "ofAMode", "/runtime/policies?mode=macp.mode.decision.v1", NULL, 200, 0, NULL},
     {HTTP_GET, "/runtime/policies/:policyId", "default", "/runtime/policies/policy.default", NULL, 200, 0, NULL},
     {HTTP_GET, "/runtime/policies/:policyId", "unknown", "/runtime/policies/no%2Fsuch", NULL, 404, 0, "{\"statusCode\":404,\"errorCode\":\"NOT_FOUND\",\"message\":\"Policy 'no/such' not found\",\"metadata\":{\"grpcCode\":5}}"},
+    {HTTP_POST, "/runtime/policies", "majority", "/runtime/policies", POLICY("demo.fraud"), 201, 0, NULL},
+    {HTTP_POST, "/runtime/policies", "noId", "/runtime/policies", "{\"rules\":{}}", 400, ERR_VALIDATION, "policyId is required"},
+    {HTTP_POST, "/runtime/policies", "reserved", "/runtime/policies", POLICY("policy.default"), 400, ERR_VALIDATION, "policy.default is reserved and cannot be registered"},
+    {HTTP_DELETE, "/runtime/policies/:policyId", "unregistered", "/runtime/policies/demo.fraud", NULL, 200, 0, NULL},
+    {HTTP_POST, "/admin/circuit-breaker/reset", "reset", "/admin/circuit-breaker/reset", NULL, 200, 0, NULL},
     {HTTP_GET, "/admin/circuit-breaker/history", "day", "/admin/circuit-breaker/history?window=24h", NULL, 200, 0, NULL},
     {HTTP_GET, "/metrics", "text", "/metrics", NULL, 200, 0, NULL},
     {HTTP_GET, "/healthz", "alive", "/healthz", NULL, 200, 0, NULL},

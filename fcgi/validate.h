@@ -93,6 +93,7 @@ enum field_type {
     FIELD_UUID,   /* of a known version and variant */
     FIELD_IDS,    /* an array of texts that should be UUIDs; which ones are is for the handler */
     FIELD_URL,    /* http or https, a public-looking host name or an address */
+    FIELD_ANY,    /* the handler looks at it itself */
 };
 
 enum field_flags {

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "shared/clock.h"
+#include "tests/support/agent.h"
 #include "tests/support/expect.h"
 #include "tests/support/shape.h"
 #include "tests/support/sse.h"
@@ -36,6 +37,7 @@ struct row {
 };
 
 static struct world world;
+static struct agent *agent; /* listens for cancel callbacks */
 static struct sse sse;
 static struct shape_vars vars;
 static struct row rows[ROWS_MAX];
@@ -310,6 +312,34 @@ stream_of_an_unknown_run_is_404_and_no_stream(void)
 
 /* --- checks of what is no request of one client --- */
 
+/* One of the SDKs reads exactly as many bytes as are announced and compares the target as it is. */
+static void
+cancel_callback_is_what_the_agents_read(void)
+{
+    json_t *descriptor = world_descriptor("macp.mode.decision.v1", NULL);
+    char url[256], request[4096], wanted[256];
+    struct posted run;
+
+    json_object_set_new(json_object_get(descriptor, "session"), "metadata",
+                        json_pack("{s:{s:s, s:s}}", "cancelCallback", "url",
+                                  agent_url(agent, "/ok", url, sizeof url), "bearer",
+                                  "of-the-agent"));
+    expect_posted_as(&world, descriptor, &run);
+    snprintf(url, sizeof url, "/runs/%s/cancel", run.run);
+    descriptor = json_pack("{s:s}", "reason", "enough");
+    json_decref(expect_post(&world, 201, url, descriptor));
+    json_decref(descriptor);
+    assert_int_equal(agent_calls(agent, "/ok"), 1);
+    agent_last(agent, request, sizeof request);
+    snprintf(wanted, sizeof wanted, "{\"runId\":\"%s\",\"reason\":\"enough\"}", run.run);
+    if (strncmp(request, "POST /ok HTTP/1.1\r\n", 19) != 0 ||
+        !strcasestr(request, "\r\nContent-Type: application/json\r\n") ||
+        !strcasestr(request, "\r\nContent-Length: ") || strcasestr(request, "Transfer-Encoding") ||
+        !strcasestr(request, "\r\nAuthorization: Bearer of-the-agent\r\n") ||
+        !strstr(request, wanted))
+        fail_msg("%s", request);
+}
+
 /* All pages, asked for by their cursors again as the console does, are all events once. */
 static void
 pages_of_all_events_join(void)
@@ -389,6 +419,7 @@ static const struct {
     CHECK(stream_goes_on_behind_the_last_seen_event),
     CHECK(watched_run_sends_snapshots_with_its_events_and_ends_once_with_the_final_state),
     CHECK(stream_of_an_unknown_run_is_404_and_no_stream),
+    CHECK(cancel_callback_is_what_the_agents_read),
     CHECK(pages_of_all_events_join),
     CHECK(series_have_as_many_labels_as_figures),
     CHECK(runtime_health_is_200_when_the_runtime_is_gone),
@@ -519,12 +550,15 @@ set_vars(void)
 static int
 set_up(void **state)
 {
-    const struct world_options options = {.fcgi_env = fcgi_env, .observerd_env = observerd_env};
+    /* An identity that may manage policies and opens sessions that it may steer. */
+    const struct world_options options = {
+        .fcgi_env = fcgi_env, .observerd_env = observerd_env, .runtime_bearer = "tok-operator"};
     struct err err = {0};
 
     (void)state;
     set_vars();
-    if (world_start(&world, &options, &err) && world_wait_ready(&world, &err))
+    if (world_start(&world, &options, &err) && world_wait_ready(&world, &err) &&
+        agent_start(world.control_path, &agent, &err))
         return 0;
     print_error("%s\n", err.msg);
     world_stop(&world);
@@ -535,6 +569,7 @@ static int
 tear_down(void **state)
 {
     (void)state;
+    agent_stop(agent);
     world_stop(&world);
     return 0;
 }
