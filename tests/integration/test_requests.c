@@ -5,9 +5,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/support/expect.h"
 
@@ -518,6 +521,50 @@ health_needs_no_key_and_says_ready(void **state)
     json_decref(body);
 }
 
+/* A connection to the web server on which so much has been sent. */
+static int
+begin_request(const char *text)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)world.web_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ssize_t n = (ssize_t)strlen(text);
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+    return fd;
+}
+
+static void
+unfinished_requests_hold_nobody_up(void **state)
+{
+    static const char *const beginnings[] = {
+        "GET /runs HTTP/1.1\r\nHost: t\r\nX-Reque",
+        "POST /runs HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+        "Authorization: Bearer " WORLD_API_KEY "\r\nContent-Length: 1000\r\n\r\n{\"mode\":",
+    };
+    /* Apache passes bodies on while they arrive, and so holds threads of macp-fcgi. */
+    const size_t n = web == WEB_APACHE ? 1 : ARRAY_LEN(beginnings);
+    enum { EACH = 20 }; /* more than there are threads */
+    int fds[ARRAY_LEN(beginnings) * EACH];
+    AUTO_HTTP_REPLY r = {0};
+    struct err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = begin_request(beginnings[i % n]);
+    for (int i = 0; i < 10; i++) {
+        expect_ok(http_get(&world.http, &r, &err, "/runs"), &err, "GET /runs");
+        assert_int_equal(r.status, 200);
+        /* One that waited for a body to come would take as long as that may take. */
+        assert_true(r.elapsed_ms < process_slow(2000));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+}
+
 static void
 streams_are_served_by_a_process_that_stays_and_refused_by_others(void **state)
 {
@@ -575,6 +622,7 @@ main(int argc, char **argv)
         cmocka_unit_test(request_id_is_echoed_or_made),
         cmocka_unit_test(options_needs_no_key_and_allows_the_configured_origin),
         cmocka_unit_test(health_needs_no_key_and_says_ready),
+        cmocka_unit_test(unfinished_requests_hold_nobody_up),
         cmocka_unit_test(streams_are_served_by_a_process_that_stays_and_refused_by_others),
     };
 

@@ -268,14 +268,29 @@ read_chunks(struct sse_client *c)
         drop(&c->raw, (size_t)(p - c->raw.p));
 }
 
+/* A body with a length ends with it, or without one with the connection. */
+static void
+read_plain(struct sse_client *c)
+{
+    size_t n = c->raw.len < c->left ? c->raw.len : c->left;
+
+    buf_add(&c->text, buf_cstr(&c->raw), n);
+    buf_reset(&c->raw);
+    c->left -= n;
+    c->ended_well = c->left == 0;
+}
+
 static void
 read_head(struct sse_client *c)
 {
-    const char *text = buf_cstr(&c->raw), *blank = strstr(text, "\r\n\r\n");
+    static const char length[] = "\r\nContent-Length: ";
+    const char *text = buf_cstr(&c->raw), *blank = strstr(text, "\r\n\r\n"), *given;
 
     if (!blank)
         return;
     buf_add(&c->head, text, (size_t)(blank + 2 - text));
+    given = strcasestr(c->head.p, length);
+    c->left = given ? strtoul(given + strlen(length), NULL, 10) : SIZE_MAX;
     c->status = (int)strtol(text + 9, NULL, 10);
     c->chunked = strcasestr(c->head.p, "Transfer-Encoding: chunked") != NULL;
     c->in_body = true;
@@ -296,8 +311,11 @@ take(struct sse_client *c)
     }
     if (!c->in_body)
         read_head(c);
-    if (c->in_body && c->status == 200 && c->chunked) {
-        read_chunks(c);
+    if (c->in_body && c->status == 200) {
+        if (c->chunked)
+            read_chunks(c);
+        else
+            read_plain(c);
         read_frames(c);
     }
     if (n <= 0 || c->ended_well || (c->in_body && c->status != 200))

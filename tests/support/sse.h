@@ -44,7 +44,8 @@ struct sse_client {
     int64_t again_ms;   /* when to connect again */
     struct buf head, raw, text;
     bool in_body, chunked;
-    bool ended_well; /* the last chunk came */
+    size_t left;     /* of a body with a length: a web server may have had all of it at once */
+    bool ended_well; /* the last chunk or byte came */
     /* What was seen, over all its connections. */
     struct sse_event *events;
     size_t n, cap;
