@@ -236,6 +236,24 @@ credential_refused(struct credential *c, uint64_t serial)
     return true;
 }
 
+static void
+cross_out(char *text, const char *secret)
+{
+    size_t n = secret ? strlen(secret) : 0;
+
+    for (char *at = n ? strstr(text, secret) : NULL; at; at = strstr(at, secret))
+        memset(at, '*', n);
+}
+
+void
+credential_hide(struct credential *c, char *text)
+{
+    pthread_mutex_lock(&c->mu);
+    cross_out(text, c->token.value);
+    cross_out(text, c->bearer);
+    pthread_mutex_unlock(&c->mu);
+}
+
 void
 credential_tick(struct credential *c)
 {

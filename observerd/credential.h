@@ -72,6 +72,9 @@ enum credential_state credential_take(struct credential *c, struct credential_us
  */
 bool credential_refused(struct credential *c, uint64_t serial);
 
+/* Cross out what is in a text of somebody who was shown it. */
+void credential_hide(struct credential *c, char *text);
+
 /* Mint when it is time to. Cheap; called often by everybody, whether they make calls or not. */
 void credential_tick(struct credential *c);
 /* When it is time, as far as known now. */

@@ -19,6 +19,7 @@
 #include "observerd/runtime_channel.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
+#include "shared/json.h"
 #include "shared/log.h"
 #include "shared/macros.h"
 #include "shared/meter.h"
@@ -270,14 +271,19 @@ wire_close(struct rt_wire *w)
 static void
 wire_status(const struct rt_wire *w, struct rt_status *out)
 {
-    size_t n = GRPC_SLICE_LENGTH(w->details);
+    AUTO_BUF text = {0};
+    size_t n;
 
-    out->code = (enum rt_code)w->code;
-    out->by_breaker = false;
-    if (n >= sizeof out->text)
-        n = sizeof out->text - 1;
-    memcpy(out->text, GRPC_SLICE_START_PTR(w->details), n);
-    out->text[n] = '\0';
+    *out = (struct rt_status){.code = (enum rt_code)w->code};
+    if (!GRPC_SLICE_LENGTH(w->details))
+        return;
+    /* Whoever is at the other end wrote it, and it is shown. */
+    jv_clean(&text, (const char *)GRPC_SLICE_START_PTR(w->details), GRPC_SLICE_LENGTH(w->details));
+    credential_hide(w->q->o.credential, text.p);
+    n = text.len < sizeof out->text ? text.len : sizeof out->text - 1;
+    while (n < text.len && n > 0 && (text.p[n] & 0xc0) == 0x80)
+        n--;
+    memcpy(out->text, text.p, n);
 }
 
 static struct rt_status

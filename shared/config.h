@@ -109,9 +109,9 @@ enum config_flag {
     X(RUNTIME_BEARER_TOKEN, runtime_bearer_token, TOKEN, "", 0, 0, OBSERVERD, SECRET | CONFIG_RELOAD, \
       "Observer credential; the fallback when minting fails. Must not contain a dot")              \
     X(RUNTIME_USE_DEV_HEADER, runtime_use_dev_header, BOOL, "@development?true", 0, 0, OBSERVERD, PLAIN, \
-      "Send x-macp-agent-id when there is no bearer. Refused outside development")                 \
+      "Send a name, as x-macp-agent-id and as bearer, when there is no token. Refused outside development") \
     X(RUNTIME_DEV_AGENT_ID, runtime_dev_agent_id, TEXT, "macp-control-plane", 0, 0, OBSERVERD, PLAIN, \
-      "Value of that header")                                                                      \
+      "That name")                                                                                 \
     X(RUNTIME_REQUEST_TIMEOUT_MS, runtime_request_timeout_ms, INT, "30000", 500, 300000, OBSERVERD, PLAIN, \
       "Deadline of every unary call; streams have none")                                           \
     X(RUNTIME_CIRCUIT_BREAKER_THRESHOLD, runtime_circuit_breaker_threshold, INT, "5", 1, 1000, OBSERVERD, PLAIN, \

@@ -352,12 +352,12 @@ check_credential(const struct check *c)
                  "is empty and MACP_AUTH_SERVICE_URL too: a runtime will reject every call");
     if (cfg->runtime_use_dev_header && (!cfg->is_development || !has_bearer))
         complain(c, c->strict, "RUNTIME_USE_DEV_HEADER",
-                 "is for development only: the header proves nothing, and current runtimes ignore "
-                 "it");
+                 "is for development only: a name proves nothing, and no runtime takes it for an "
+                 "observer");
     if (!cfg->runtime_tls && !cfg->runtime_allow_insecure)
         complain(c, c->strict, "RUNTIME_TLS",
                  "is false%s; set it, or RUNTIME_ALLOW_INSECURE=true to accept plaintext",
-                 has_bearer ? ", which sends the bearer in plaintext" : "");
+                 has_bearer ? ", which would send the bearer in plaintext" : "");
 }
 
 static void

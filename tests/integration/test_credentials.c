@@ -117,6 +117,9 @@ connection_that_cannot_be_trusted_is_not_used(void **state UNUSED)
          {"RUNTIME_TLS=true", "RUNTIME_TLS_CA_FILE=@/stranger.crt",
           "RUNTIME_TLS_CERT_FILE=@/observer.crt", "RUNTIME_TLS_KEY_FILE=@/observer.key",
           "RUNTIME_TLS_SERVER_NAME=" HOST, PATIENT}},
+        /* the system's authorities */
+        {"certificate verify failed",
+         {"RUNTIME_TLS=true", "RUNTIME_TLS_SERVER_NAME=" HOST, PATIENT}},
         /* another name */
         {"Peer name other.test is not in peer certificate",
          {"RUNTIME_TLS=true", "RUNTIME_TLS_CA_FILE=@/authority.crt",
@@ -401,6 +404,33 @@ bearer_in_a_file_is_read_again_on_sighup(void **state UNUSED)
     stop_observer();
 }
 
+/* A runtime, or what stands before it, may say what it was shown. */
+static void
+credential_that_the_runtime_repeats_is_crossed_out(void **state UNUSED)
+{
+    token_service_set(tokens, TOKENS_WELL, HOUR_S);
+    for (int minted = 0; minted < 2; minted++) {
+        struct err err = {0};
+        char none[2];
+
+        expect_ok(world_sql(&world, none, sizeof(none), &err, "delete from macp.runtime_catalog"),
+                  &err, "forget the catalog");
+        json_decref(
+            expect_control(&world, json_pack("{s:s, s:s, s:i, s:b}", "cmd", "set", "failMethod",
+                                             "*", "failStatus", 13, "failEcho", 1)));
+        start_with((const char *const[]){TLS, PATIENT,
+                                         minted ? tokens_url : "MACP_AUTH_SERVICE_URL=", NULL});
+        expect_sql_becomes(&world, "f",
+                           "select ok from macp.runtime_catalog where kind = 'manifest'");
+        expect_sql(&world, "t",
+                   "select detail like 'INTERNAL: scripted failure: \uFFFD Bearer ***%%' from "
+                   "macp.runtime_catalog where kind = 'manifest'");
+        stop_observer();
+    }
+    json_decref(expect_control(
+        &world, json_pack("{s:s, s:s, s:b}", "cmd", "set", "failMethod", "", "failEcho", 0)));
+}
+
 /* --- secrets -----------------------------------------------------------------------------------
  */
 
@@ -504,6 +534,7 @@ main(void)
         cmocka_unit_test(tokens_that_the_runtime_does_not_know_are_not_minted_without_end),
         cmocka_unit_test(configured_bearer_stands_in_for_the_service),
         cmocka_unit_test(bearer_in_a_file_is_read_again_on_sighup),
+        cmocka_unit_test(credential_that_the_runtime_repeats_is_crossed_out),
         cmocka_unit_test(no_secret_is_in_any_log_or_row_or_answer),
     };
 

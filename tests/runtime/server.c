@@ -243,6 +243,17 @@ told_to_fail(const struct call *c)
     return *name && (strcmp(name, "*") == 0 || strcmp(name, c->method->name) == 0);
 }
 
+static void
+fail_as_told(struct call *c)
+{
+    const struct settings *s = &c->world->settings;
+    char text[1024];
+    const char *shown = header(c, "authorization", text, sizeof(text));
+
+    call_fail(c, (grpc_status_code)s->fail_status, "scripted failure%s%s",
+              s->fail_echo && shown ? ": \xff " : "", s->fail_echo && shown ? shown : "");
+}
+
 /* Answer at once what needs no request; else open the stream and ask for the request. */
 static void
 call_begin(struct call *c)
@@ -251,7 +262,7 @@ call_begin(struct call *c)
     if (!c->method || !c->method->handle)
         return call_fail(c, GRPC_STATUS_UNIMPLEMENTED, "%s", "");
     if (told_to_fail(c))
-        return call_fail(c, (grpc_status_code)c->world->settings.fail_status, "scripted failure");
+        return fail_as_told(c);
     if (c->method->needs_identity && !c->identity)
         return call_fail(c, GRPC_STATUS_UNAUTHENTICATED, "Unauthenticated");
     if (c->method->kind == METHOD_BIDI)

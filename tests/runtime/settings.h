@@ -41,6 +41,7 @@
     X(policies_read_only, "policiesReadOnly",  bool,    "false", "policies come from files and cannot be changed") \
     X(fail_method,        "failMethod",        text,    "",      "this RPC answers with failStatus (* for all)") \
     X(fail_status,        "failStatus",        int64_t, "14",    "gRPC status number for failMethod")         \
+    X(fail_echo,          "failEcho",          bool,    "false", "failMethod's text repeats the caller's authorization") \
     X(version,            "version",           text,    "0.8.5", "release number told by Initialize")         \
     X(modes,              "modes",             text,    "",      "comma list of supported modes; empty: all")
 // clang-format on
