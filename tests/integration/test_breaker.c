@@ -185,14 +185,24 @@ runtime_that_is_gone_and_comes_back_closes_it(void **state UNUSED)
     json_decref(answer);
 }
 
-/* Told by the database alone, so that whoever tells it reaches every instance. */
-static void
-reset_is_followed_within_a_second(void **state UNUSED)
+static bool
+was_reset(void *ctx UNUSED)
 {
-    struct err err = {0};
-    struct wanted closed = {.state = "CLOSED"};
     AUTO_BUF history = {0};
-    char none[2];
+    json_t *answer = expect_get(&world, 200, HISTORY);
+
+    describe(answer, &history);
+    json_decref(answer);
+    return strstr(buf_cstr(&history),
+                  "CLOSED initial|OPEN 2 consecutive failures|CLOSED manual reset");
+}
+
+static void
+open_breaker_refuses_commands_until_it_is_reset(void **state UNUSED)
+{
+    AUTO_HTTP_REPLY r = {0};
+    struct err err = {0};
+    json_t *answer;
     int64_t began;
 
     fail_calls(true);
@@ -200,17 +210,24 @@ reset_is_followed_within_a_second(void **state UNUSED)
     json_decref(expect_becomes("OPEN"));
     expect_sql_becomes(&world, REFUSAL,
                        "select detail from macp.runtime_catalog where kind = 'manifest'");
-    fail_calls(false);
-    expect_ok(world_sql(&world, none, sizeof(none), &err,
-                        "update macp.observer_instances set breaker_reset_at = now()"),
-              &err, "reset");
+    expect_ok(http_send(&world.http,
+                        &(struct http_request){.method = "DELETE",
+                                               .path = "/runtime/policies/no-such-policy"},
+                        &r, &err),
+              &err, "a command");
+    assert_int_equal(r.status, 503);
+    assert_string_equal(json_string_value(json_object_get(r.json, "errorCode")),
+                        "CIRCUIT_BREAKER_OPEN");
+    assert_string_equal(json_string_value(json_object_get(r.json, "message")), REFUSAL);
+
+    /* The runtime fails still: it will not stay closed, but it was told. */
+    answer = expect_post(&world, 200, "/admin/circuit-breaker/reset", NULL);
+    assert_string_equal(json_string_value(json_object_get(answer, "state")), "CLOSED");
+    json_decref(answer);
     began = clock_mono_ms();
-    assert_true(process_poll(shows, &closed, process_slow(CHANGE_MS)));
+    assert_true(process_poll(was_reset, NULL, process_slow(CHANGE_MS)));
     assert_true(clock_mono_ms() - began < process_slow(1000) + 500); /* and a crowded machine */
-    describe(closed.seen, &history);
-    if (!strstr(buf_cstr(&history), "|CLOSED manual reset"))
-        fail_msg("history: %s", buf_cstr(&history));
-    json_decref(closed.seen);
+    fail_calls(false);
 }
 
 static void
@@ -284,7 +301,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_breaker_is_seen_and_runs_wait_for_it),
         cmocka_unit_test(runtime_that_is_gone_and_comes_back_closes_it),
-        cmocka_unit_test(reset_is_followed_within_a_second),
+        cmocka_unit_test(open_breaker_refuses_commands_until_it_is_reset),
         cmocka_unit_test(histories_of_several_observers_are_one),
     };
 
