@@ -19,7 +19,8 @@ with filtered as not materialized (
        and ($4::timestamptz is null or r.created_at < $4)
        and ($5::boolean or r.mode <> 'sandbox')
        and ($6::boolean or r.archived_at is null)
-       and ($7::text is null or r.environment = $7)
+       and ($7::text is null
+            or r.environment = $7 and left(r.environment, 100) = left($7, 100))
        -- The narrow table first: whatever does not occur there is not in the wide one.
        and ($8::text is null
             or (s.words like '%' || like_escape(lower($8)) || '%'
