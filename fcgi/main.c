@@ -59,6 +59,7 @@ app_start(struct app *app, const struct config *config)
     app->auth = auth_new(&config->auth_api_keys);
     app->throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
     app->http = http_metrics_new();
+    app->outcomes = outcomes_new(app->threads);
     app->notify = notify_start(config, stop_process);
 }
 
@@ -66,6 +67,7 @@ static void
 app_stop(struct app *app)
 {
     notify_stop(app->notify);
+    outcomes_free(app->outcomes);
     throttle_free(app->throttle);
     http_metrics_free(app->http);
     auth_free(app->auth);
@@ -88,7 +90,6 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
         return EX_SOFTWARE;
     }
     app_start(&app, config);
-    app.outcomes = outcomes_new(app.threads);
     app.hub = hub_start(config, &app.streams, app.outcomes);
     workers = workers_start(&app, fd, app.threads);
     log_info("macp-fcgi %s serves with %d threads, schema version %d", MACP_VERSION, app.threads,
@@ -99,7 +100,6 @@ serve_until_signal(const struct config *config, const sigset_t *signals)
     outcomes_quit(app.outcomes); /* a request in hand is finished, a command lives on */
     workers_stop(workers);
     hub_stop(app.hub);
-    outcomes_free(app.outcomes);
     app_stop(&app);
     close(fd);
     log_info("stopped");

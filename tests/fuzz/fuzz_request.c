@@ -11,6 +11,7 @@
 #include "fcgi/app.h"
 #include "fcgi/auth.h"
 #include "fcgi/http_metrics.h"
+#include "fcgi/outcome.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/serve.h"
@@ -52,6 +53,7 @@ app(void)
     a.auth = auth_new(&config->auth_api_keys);
     a.throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
     a.http = http_metrics_new();
+    a.outcomes = outcomes_new(1);
     return &a;
 }
 

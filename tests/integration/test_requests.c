@@ -585,6 +585,13 @@ streams_are_served_by_a_process_that_stays_and_refused_by_others(void **state)
                         stays ? "text/event-stream" : "application/json; charset=utf-8");
 }
 
+static void
+command_is_waited_for_by_whoever_answers(void **state)
+{
+    (void)state;
+    json_decref(expect_post(&world, 200, "/admin/circuit-breaker/reset", NULL));
+}
+
 static int
 set_up(void **state)
 {
@@ -622,6 +629,7 @@ main(int argc, char **argv)
         cmocka_unit_test(request_id_is_echoed_or_made),
         cmocka_unit_test(options_needs_no_key_and_allows_the_configured_origin),
         cmocka_unit_test(health_needs_no_key_and_says_ready),
+        cmocka_unit_test(command_is_waited_for_by_whoever_answers),
         cmocka_unit_test(unfinished_requests_hold_nobody_up),
         cmocka_unit_test(streams_are_served_by_a_process_that_stays_and_refused_by_others),
     };
