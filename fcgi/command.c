@@ -28,6 +28,12 @@ command_wait_ms(const struct request *rq, enum command_kind kind)
                                   : config->command_wait_ms;
 }
 
+int64_t
+command_life_ms(const struct request *rq, enum command_kind kind)
+{
+    return command_wait_ms(rq, kind) + LIVES_ON_MS;
+}
+
 /* --- asking -------------------------------------------------------------------------------- */
 
 static bool
@@ -46,7 +52,7 @@ insert(struct request *rq, const struct command_wish *wish, const char *token,
     db_arg_text(&a, rq->actor);
     db_arg_text(&a, rq->request_id);
     db_arg_text(&a, token);
-    db_arg_int(&a, command_wait_ms(rq, wish->kind) + LIVES_ON_MS);
+    db_arg_int(&a, command_life_ms(rq, wish->kind));
     return request_query(rq, rq->db, SQL_COMMAND_REQUEST, &a, out, err);
 }
 

@@ -45,6 +45,8 @@ struct command_outcome {
 
 /* How long a request of that kind waits. */
 int64_t command_wait_ms(const struct request *rq, enum command_kind kind);
+/* How long a command of that kind may take: it lives on behind the requests that wait. */
+int64_t command_life_ms(const struct request *rq, enum command_kind kind);
 /* out->id is the wish's row, or the one that is open for the same. */
 bool command_ask(struct request *rq, const struct command_wish *wish, struct command_outcome *out,
                  struct err *err) MUST_CHECK;

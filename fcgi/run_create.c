@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fcgi/app.h"
+#include "fcgi/command.h"
 #include "fcgi/descriptor.h"
 #include "fcgi/handlers.h"
 #include "fcgi/notify.h"
@@ -31,7 +32,8 @@ enum {
     COL_STATUS,
     COL_TRACE_ID,
     COL_RUN_KEY,
-    COL_REASON, /* run_find_posted: id, key, session */
+    COL_COMMAND = COL_RUN_KEY, /* run_adopt */
+    COL_REASON,                /* run_find_posted: id, key, session */
     COL_ORIGIN,
 };
 
@@ -105,13 +107,15 @@ find_posted(struct request *rq, const struct run_draft *d, struct db_result **ou
 
 /* Zero rows: it is no discovered run any more, or another request took the key meanwhile. */
 static bool
-adopt(struct request *rq, const struct run_draft *d, int64_t run_key, struct db_result **out,
-      struct err *err)
+adopt(struct request *rq, const struct run_draft *d, const struct db_result *found,
+      struct db_result **out, struct err *err)
 {
+    char artifact_id[UUID_LEN], now[CLOCK_TEXT_LEN];
     struct db_args a;
 
+    uuid_v5(db_text(found, 0, COL_ID), RUN_TRACE_ARTIFACT, artifact_id);
     db_args_init(&a);
-    db_arg_int(&a, run_key);
+    db_arg_int(&a, db_int(found, 0, COL_RUN_KEY));
     db_arg_text(&a, d->idempotency_key);
     db_arg_text(&a, d->mode);
     db_arg_text(&a, d->runtime_version);
@@ -125,6 +129,12 @@ adopt(struct request *rq, const struct run_draft *d, int64_t run_key, struct db_
     db_arg_text(&a, d->callback_url);
     db_arg_text(&a, d->callback_bearer);
     db_arg_bool(&a, d->cancel_delegated);
+    db_arg_text(&a, command_kind_name(COMMAND_ADOPT));
+    db_arg_text(&a, rq->actor);
+    db_arg_text(&a, rq->request_id);
+    db_arg_int(&a, command_life_ms(rq, COMMAND_ADOPT));
+    db_arg_text(&a, artifact_id);
+    db_arg_text(&a, clock_text(clock_wall_ms(), now));
     if (request_query(rq, rq->db, SQL_RUN_ADOPT, &a, out, err))
         return true;
     return err->code == ERR_SQL && strcmp(err->sqlstate, SQLSTATE_UNIQUE_VIOLATION) == 0;
@@ -158,11 +168,13 @@ settle_conflict(struct request *rq, const struct run_draft *d, bool *ok, struct 
                       d->session_id, db_text(found, 0, COL_ID));
         return SETTLED;
     }
-    *ok = adopt(rq, d, db_int(found, 0, COL_RUN_KEY), &adopted, err);
+    *ok = adopt(rq, d, found, &adopted, err);
     if (!*ok)
         return SETTLED;
     if (!adopted || db_rows(adopted) == 0)
         return TRY_AGAIN;
+    if (!db_null(adopted, 0, COL_COMMAND))
+        notify_send(rq->app->notify, CHANNEL_CMD, db_text(adopted, 0, COL_COMMAND));
     reply_created(rq, adopted);
     return SETTLED;
 }

@@ -104,6 +104,7 @@ enum {
     COL_POLICY_VERSION,
     COL_PARTICIPANTS,
     COL_POSTED,
+    COL_TRACED,
     COL_STATUS,
     COL_STARTED_MS,
     COL_EPOCH,
@@ -185,6 +186,7 @@ load_run(const struct db_result *rows, int row, int64_t *version)
     if (!s->participants)
         s->participants = json_array();
     s->posted = db_bool(rows, row, COL_POSTED);
+    s->traced = db_bool(rows, row, COL_TRACED);
     if (!run_status_parse(db_text(rows, row, COL_STATUS), &s->status))
         BUG("unknown status %s", db_text(rows, row, COL_STATUS));
     s->started_ms = db_int(rows, row, COL_STARTED_MS);

@@ -442,7 +442,10 @@ ask_ready(struct command *c)
 static void
 end(struct command *c)
 {
-    order(c, c->facts.optimistic ? ORDER_END_ANYWAY : ORDER_END);
+    if (c->facts.kind == COMMAND_ADOPT)
+        order(c, ORDER_TRACE);
+    else
+        order(c, c->facts.optimistic ? ORDER_END_ANYWAY : ORDER_END);
 }
 
 static void
@@ -484,8 +487,12 @@ ready_answered(struct command *c, enum order_answer answer)
 static void
 end_answered(struct command *c, enum order_answer answer)
 {
-    if (answer == ORDER_UNKNOWN)
+    if (answer == ORDER_UNKNOWN && clock_mono_ms() < c->since_ms + READY_LIMIT_MS)
+        again(c, READY_PAUSE_MS, READY_PAUSE_MAX_MS); /* still to be loaded */
+    else if (answer == ORDER_UNKNOWN)
         command_give_back(c);
+    else if (c->facts.kind == COMMAND_ADOPT)
+        succeed(c, "done");
     else if (answer == ORDER_DONE || answer == ORDER_OVER || !c->delegated)
         confirm(c);
     else /* its session was seen meanwhile */
@@ -518,16 +525,14 @@ void
 command_begin(struct command *c)
 {
     static const enum command_phase first[COMMAND__COUNT] = {
-        [COMMAND_CANCEL] = PHASE_READY,
-        [COMMAND_SUSPEND] = PHASE_CALL,
-        [COMMAND_RESUME] = PHASE_CALL,
-        [COMMAND_POLICY_REGISTER] = PHASE_CALL,
-        [COMMAND_POLICY_UNREGISTER] = PHASE_CALL,
+        [COMMAND_CANCEL] = PHASE_READY,         [COMMAND_SUSPEND] = PHASE_CALL,
+        [COMMAND_RESUME] = PHASE_CALL,          [COMMAND_ADOPT] = PHASE_END,
+        [COMMAND_POLICY_REGISTER] = PHASE_CALL, [COMMAND_POLICY_UNREGISTER] = PHASE_CALL,
     };
 
     if (c->facts.kind == COMMAND_BREAKER_RESET) {
         succeed(c, "done");
-    } else if (c->run_key && run_status_is_terminal(c->status)) {
+    } else if (c->run_key && c->facts.kind != COMMAND_ADOPT && run_status_is_terminal(c->status)) {
         succeed(c, "done");
     } else {
         enter(c, first[c->facts.kind]);

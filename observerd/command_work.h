@@ -12,6 +12,7 @@
  *   suspend, resume   CALL, then the same
  *   policies          CALL --> REFRESH --> RESULT
  *   breaker           RESULT
+ *   adopt             END --> RESULT
  */
 #ifndef MACP_OBSERVERD_COMMAND_WORK_H
 #define MACP_OBSERVERD_COMMAND_WORK_H
@@ -36,7 +37,7 @@ enum command_phase {
     PHASE_CALL,     /* the runtime is asked to do it */
     PHASE_CALLBACK, /* the agent is */
     PHASE_LOOK,     /* the runtime is asked what the session is */
-    PHASE_END,      /* the shard ends the run */
+    PHASE_END,      /* the shard does it */
     PHASE_CONFIRM,  /* until the run shows it */
     PHASE_REFRESH,  /* policies are read again before the answer */
     PHASE_RESULT,   /* to be written */

@@ -397,8 +397,8 @@ record_bound(struct record *r, const Macp__V1__SessionMetadata *meta)
 
 /* The artifact that leads from a posted run to its trace; its id is derived: a repeat is the same.
  */
-static void
-trace_artifact(struct record *r)
+void
+record_trace(struct record *r)
 {
     struct run_seed *run = &r->s->run;
     struct rows *t = &r->batch->tables[BATCH_ARTIFACTS];
@@ -406,7 +406,10 @@ trace_artifact(struct record *r)
     char id[UUID_LEN];
     struct event *e;
 
-    uuid_v5(run->run_id, "trace", id);
+    if (run->traced)
+        return;
+    run->traced = true;
+    uuid_v5(run->run_id, RUN_TRACE_ARTIFACT, id);
     jv_put(inlined, "traceId", text_value(run->trace_id));
     rows_int8(t, run->run_key);
     rows_uuid(t, id);
@@ -434,7 +437,7 @@ record_stream_opened(struct record *r)
     normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
     add_events(r, &s->shard->events);
     if (s->run.posted && s->run.cursor == 0 && s->run.epoch == 0 && s->stream_failures == 0) {
-        trace_artifact(r);
+        record_trace(r);
         meter_add(METER_OUTBOUND_MESSAGES, 1, "observer", "subscribed");
     }
 }

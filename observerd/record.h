@@ -34,6 +34,8 @@ void record_started(struct record *r);
 void record_bound(struct record *r, const Macp__V1__SessionMetadata *meta);
 /* The subscription is made; nothing has been read from it yet. */
 void record_stream_opened(struct record *r);
+/* The artifact that leads from a posted run to its trace, unless it is there. */
+void record_trace(struct record *r);
 /* An event of our own about the stream: reconnecting, recovered. */
 void record_stream_notice(struct record *r, const char *source, const char *status,
                           const char *detail);

@@ -246,10 +246,28 @@ over(struct session *s, const struct input *in)
     in->order->answer = ORDER_OVER;
 }
 
+/* In every state in which the run is ours to write about. */
+static void
+trace(struct session *s, struct shard_order *order)
+{
+    struct record r;
+
+    if (s->state == SESSION_CLOSING || s->state == SESSION_HANDING)
+        return;
+    s->run.posted = true;
+    record_begin(&r, s);
+    record_trace(&r);
+    record_end(&r);
+    order->answer = ORDER_DONE;
+}
+
 void
 session_order(struct session *s, struct shard_order *order)
 {
-    session_handle(s, INPUT_ORDER, &(struct input){.order = order});
+    if (order->kind == ORDER_TRACE)
+        trace(s, order);
+    else
+        session_handle(s, INPUT_ORDER, &(struct input){.order = order});
 }
 
 /* --- another instance's turn --------------------------------------------------------------- */

@@ -51,6 +51,7 @@ struct run_seed {
     char *runtime_kind, *mode_name, *mode_version, *configuration_version, *policy_version;
     json_t *participants; /* declared ids, array of strings */
     bool posted;          /* not discovered: has declared participants and a trace artifact */
+    bool traced;          /* the artifact is there */
     enum run_status status;
     int64_t started_ms; /* wall clock, 0: not yet */
     int epoch;

@@ -57,6 +57,7 @@ enum order_kind {
     ORDER_READY,      /* may the session end now, or would something of it be lost? */
     ORDER_END,        /* cancel the run if its session was not seen yet */
     ORDER_END_ANYWAY, /* cancel the run, whatever its session does */
+    ORDER_TRACE,      /* the run counts as posted now: it gets its artifact */
 };
 
 enum order_answer {
@@ -64,7 +65,7 @@ enum order_answer {
     ORDER_AWAITING, /* its session was not seen yet */
     ORDER_BEHIND,   /* it is observed, but not everything of it may have been read */
     ORDER_UP_TO_DATE,
-    ORDER_DONE, /* the run is being cancelled */
+    ORDER_DONE, /* it is in a batch */
     ORDER_OVER, /* it was ending or had ended */
 };
 

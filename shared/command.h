@@ -27,6 +27,7 @@
     X(COMMAND_CANCEL,            "cancel",            "run.cancelled",         "run")              \
     X(COMMAND_SUSPEND,           "suspend",           "run.suspended",         "run")              \
     X(COMMAND_RESUME,            "resume",            "run.resumed",           "run")              \
+    X(COMMAND_ADOPT,             "adopt",             "run.adopted",           "run")              \
     X(COMMAND_POLICY_REGISTER,   "policy-register",   "policy.registered",     "policy")           \
     X(COMMAND_POLICY_UNREGISTER, "policy-unregister", "policy.unregistered",   "policy")           \
     X(COMMAND_BREAKER_RESET,     "breaker-reset",     "circuit_breaker.reset", "circuit-breaker")

@@ -49,6 +49,9 @@ bool run_transition_allowed(enum run_status from, enum run_status to);
 /* Bind default: an empty policy version means this one. */
 #define RUN_DEFAULT_POLICY "policy.default"
 
+/* Name inside the run of the artifact that leads to its trace: the id is derived from it. */
+#define RUN_TRACE_ARTIFACT "trace"
+
 /* Notification channels and their payloads. */
 #define CHANNEL_RUN  "macp_run"  /* empty or a run key: something to claim */
 #define CHANNEL_CMD  "macp_cmd"  /* command id */

@@ -8,7 +8,11 @@ select r.run_key, o.fence, o.day - date '1970-01-01', r.id, r.session_id, r.trac
        coalesce(r.descriptor -> 'session' ->> 'policyVersion', ''),
        coalesce((select json_agg(p ->> 'id')
                    from json_array_elements(r.descriptor -> 'session' -> 'participants') p), '[]'),
-       r.origin <> 'discovered', r.status, (extract(epoch from r.started_at) * 1000)::bigint,
+       r.origin <> 'discovered',
+       exists (select
+                 from run_artifacts a
+                where a.run_key = r.run_key and a.kind = 'trace' and a.label = 'Root run trace'),
+       r.status, (extract(epoch from r.started_at) * 1000)::bigint,
        o.epoch, o.cursor, o.last_seq, o.session_state, o.session_started_ms, o.session_expires_ms,
        greatest(0, (extract(epoch from o.poll_deadline - now()) * 1000)::bigint),
        m.event_count, m.message_count, m.signal_count, m.proposal_count, m.tool_call_count,

@@ -722,10 +722,75 @@ command_that_nobody_carries_out_in_time_expires(void **state)
     expect_text(expect_run(&world, run.run), "status", "running");
 }
 
+/* --- another one goes on -------------------------------------------------------------------------
+ */
+
+static void
+command_of_an_observer_that_was_killed_is_finished_by_another(void **state)
+{
+    char first[UUID_LEN];
+    struct posted run;
+    struct err err = {0};
+    int asked;
+
+    (void)state;
+    start_run("/ok", PLANNER, &run);
+    json_decref(command(&run, "cancel", 202));
+    asked = agent_calls(agent, "/ok");
+    expect_ok(world_sql(&world, first, sizeof first, &err,
+                        "select owner from macp.commands c join macp.runs r using (run_key) where "
+                        "r.id = '%s'",
+                        run.run),
+              &err, "owner");
+    world_kill_observerd(&world);
+    expect_ok(world_start_second_observerd(&world, &err), &err, "second observer");
+    expect_sql_becomes(&world, "t",
+                       "select c.owner = o.owner and c.owner <> '%s' from macp.commands c join "
+                       "macp.run_observers o using (run_key) join macp.runs r using (run_key) "
+                       "where r.id = '%s'",
+                       first, run.run);
+    json_decref(
+        expect_control(&world, json_pack("{s:s, s:s}", "cmd", "cancel", "session", run.session)));
+    expect_status(&world, run.run, "cancelled");
+    expect_sql_becomes(&world, "done",
+                       "select c.state from macp.commands c join macp.runs r using (run_key) where "
+                       "r.id = '%s'",
+                       run.run);
+    assert_int_equal(agent_calls(agent, "/ok"), asked);
+    expect_audit(run.run, "run.cancelled", "accepted");
+    expect_ok(world_start_observerd(&world, &err), &err, "observerd");
+    world_stop_second_observerd(&world, 10000);
+}
+
+/* --- as the predecessor did it
+ * -------------------------------------------------------------------- */
+
+static const char *const observerd_env[] = {"CANCEL_CALLBACK_TIMEOUT_MS=1000", NULL};
+
+static void
+optimistic_cancel_takes_the_promise_for_the_deed(void **state)
+{
+    static const char *const optimistic_env[] = {"CANCEL_CALLBACK_TIMEOUT_MS=1000",
+                                                 "CANCEL_OPTIMISTIC=true", NULL};
+    struct posted promised, refused;
+    struct err err = {0};
+
+    (void)state;
+    world_stop_observerd(&world, 10000);
+    world.options.observerd_env = optimistic_env;
+    expect_ok(world_start_observerd(&world, &err), &err, "observerd");
+    start_run("/ok", PLANNER, &promised);
+    expect_text(command(&promised, "cancel", 201), "status", "cancelled");
+    start_run(NULL, PLANNER, &refused);
+    expect_text(command(&refused, "cancel", 201), "status", "cancelled");
+    world_stop_observerd(&world, 10000);
+    world.options.observerd_env = observerd_env;
+    expect_ok(world_start_observerd(&world, &err), &err, "observerd");
+}
+
 static int
 set_up(void **state)
 {
-    static const char *const observerd_env[] = {"CANCEL_CALLBACK_TIMEOUT_MS=1000", NULL};
     static const char *const fcgi_env[] = {"CANCEL_CALLBACK_TIMEOUT_MS=1000",
                                            "COMMAND_WAIT_MS=3000", "FCGI_THREADS=8", NULL};
     struct err err = {0};
@@ -777,6 +842,8 @@ main(void)
         cmocka_unit_test(agents_that_hang_do_not_keep_readers_waiting),
         cmocka_unit_test(command_without_an_observer_lives_on),
         cmocka_unit_test(command_that_nobody_carries_out_in_time_expires),
+        cmocka_unit_test(command_of_an_observer_that_was_killed_is_finished_by_another),
+        cmocka_unit_test(optimistic_cancel_takes_the_promise_for_the_deed),
     };
 
     return cmocka_run_group_tests_name("commands", tests, set_up, tear_down);

@@ -415,12 +415,54 @@ posting_a_discovered_session_adopts_its_run(void **state)
                "select concat_ws(' ', environment, callback_url, descriptor -> 'session' ->> "
                "'ttlMs') from macp.runs where id = '%s'",
                session);
+    /* A posted run has it; it comes once, and its observer is not disturbed by it. */
+    expect_sql_becomes(&world, "1 trace",
+                       "select concat_ws(' ', count(*), min(kind)) from macp.run_artifacts a join "
+                       "macp.runs r using (run_key) where r.id = '%s'",
+                       session);
+    assert_int_equal(expect_event_count(&world, session, "artifact.created"), 1);
     decide(session);
     expect_one_run(session, "adopted", "completed", id);
     assert_int_equal(expect_stored_once(&world, session, session), 3);
+    expect_sql(&world, "0",
+               "select count(*) from macp.run_events_canonical e join macp.runs r "
+               "using (run_key) where r.id = '%s' and e.data->>'status' = 'recovered'",
+               session);
+    expect_sql(
+        &world, "1 done",
+        "select concat_ws(' ', count(*), min(details->>'outcome')) from macp.audit_log where "
+        "action = 'run.adopted' and resource_id = '%s'",
+        session);
     descriptor = world_descriptor(DECISION, session);
     json_decref(expect_post(&world, 409, "/runs", descriptor));
     json_decref(descriptor);
+}
+
+static void
+posting_a_session_that_nobody_observes_any_more_adds_the_artifact(void **state)
+{
+    char session[WORLD_SESSION_LEN];
+    struct posted run;
+
+    (void)state;
+    open_new(session);
+    expect_discovered(session, "running");
+    decide(session);
+    expect_status(&world, session, "completed");
+    /* A minute is long: as it is then. */
+    expect_sql(&world, "",
+               "update macp.run_observers set closed = true, owner = null, fence = fence + 1 where "
+               "run_key = (select run_key from macp.runs where id = '%s')",
+               session);
+    expect_posted(&world, DECISION, session, &run);
+    assert_string_equal(run.run, session);
+    assert_int_equal(expect_event_count(&world, session, "artifact.created"), 1);
+    expect_sql(
+        &world, "1 Root run trace",
+        "select concat_ws(' ', count(*), min(label)) from macp.run_artifacts a join "
+        "macp.runs r using (run_key) where r.id = '%s' and a.inline->>'traceId' = r.trace_id",
+        session);
+    expect_stored_once(&world, session, session);
 }
 
 static void
@@ -788,6 +830,7 @@ main(void)
         cmocka_unit_test(posted_run_is_woken_by_its_session_and_stays_the_only_one),
         cmocka_unit_test(session_that_ends_while_its_posted_run_is_starting_completes_it),
         cmocka_unit_test(posting_a_discovered_session_adopts_its_run),
+        cmocka_unit_test(posting_a_session_that_nobody_observes_any_more_adds_the_artifact),
         cmocka_unit_test(posted_and_discovered_at_once_is_one_run),
         cmocka_unit_test(session_that_opens_after_its_run_has_given_up_gets_another_run),
         cmocka_unit_test(session_id_that_is_used_again_gets_another_run),

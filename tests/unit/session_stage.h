@@ -476,6 +476,16 @@ answer_with(Macp__V1__SessionState state, int64_t started_ms, int64_t messages, 
     call->done(call->ctx, &ok, &response.base);
 }
 
+/* What an order from outside is answered. */
+static inline enum order_answer
+order(enum order_kind kind, int64_t since_ms)
+{
+    struct shard_order o = {.kind = kind, .since_ms = since_ms, .answer = ORDER_UNKNOWN};
+
+    session_order(s, &o);
+    return o.answer;
+}
+
 /* messages: accepted ones behind SessionStart. */
 #define ANSWER(state, messages)                                                                    \
     answer_with(MACP__V1__SESSION_STATE__SESSION_STATE_##state, STARTED_MS, messages,              \

@@ -634,6 +634,84 @@ test_compaction_texts(void **state UNUSED)
         assert_int_equal(session_compacted_before(cases[i].text), cases[i].base);
 }
 
+/* --- orders -------------------------------------------------------------------------------------
+ */
+
+static void
+test_order_ends_a_run_whose_session_was_never_seen(void **state UNUSED)
+{
+    static const enum order_kind ends[] = {ORDER_END, ORDER_END_ANYWAY};
+
+    adopt(RUN_QUEUED, 0, 1);
+    swap();
+    assert_int_equal(order(ORDER_READY, 0), ORDER_AWAITING);
+    assert_nothing_stored();
+    assert_int_equal(order(ends[0], 0), ORDER_DONE);
+    assert_int_equal(s->state, SESSION_ENDING);
+    assert_string_equal(EVENTS, "run.cancelled");
+    assert_int_equal(entry()->status, RUN_CANCELLED);
+    assert_int_equal(order(ends[1], 0), ORDER_OVER);
+    assert_string_equal(EVENTS, "run.cancelled");
+    ANSWER(OPEN, 0); /* too late: nobody waits for it any more */
+    assert_int_equal(s->state, SESSION_ENDING);
+}
+
+static void
+test_order_leaves_an_observed_run_to_its_session_unless_told_otherwise(void **state UNUSED)
+{
+    streaming();
+    assert_int_not_equal(order(ORDER_END, 0), ORDER_DONE);
+    assert_int_equal(s->state, SESSION_STREAMING);
+    assert_nothing_stored();
+    assert_int_equal(order(ORDER_END_ANYWAY, 0), ORDER_DONE);
+    assert_int_equal(s->state, SESSION_ENDING);
+    assert_string_equal(EVENTS, "run.cancelled");
+}
+
+static void
+test_ready_is_what_the_runtime_says_now_and_an_open_stream(void **state UNUSED)
+{
+    int64_t now;
+
+    streaming();
+    now = clock_mono_ms() + 1;
+    assert_int_equal(order(ORDER_READY, now), ORDER_BEHIND); /* what is known is older */
+    assert_non_null(asked());
+    assert_int_equal(order(ORDER_READY, now), ORDER_BEHIND); /* one question is enough */
+    s->asked_ms = now;
+    ANSWER(OPEN, 2); /* two more than were read */
+    assert_int_equal(order(ORDER_READY, now), ORDER_BEHIND);
+    envelope("Proposal", "m2");
+    envelope("Vote", "m3");
+    s->asked_ms = now;
+    ANSWER(OPEN, 2);
+    assert_int_equal(order(ORDER_READY, now), ORDER_UP_TO_DATE);
+    stream()->open = false;
+    assert_int_equal(order(ORDER_READY, now), ORDER_BEHIND);
+}
+
+static void
+test_ready_does_not_wait_for_a_stream_that_cannot_be(void **state UNUSED)
+{
+    streaming();
+    s->stream_refused = true;
+    assert_int_equal(order(ORDER_READY, clock_mono_ms() + 1), ORDER_UP_TO_DATE);
+}
+
+static void
+test_adopted_run_gets_its_artifact_once_and_keeps_its_stream(void **state UNUSED)
+{
+    adopt_discovered();
+    ANSWER(OPEN, 0);
+    swap();
+    assert_int_equal(order(ORDER_TRACE, 0), ORDER_DONE);
+    assert_string_equal(EVENTS, "artifact.created");
+    assert_int_equal(rows(BATCH_ARTIFACTS), 1);
+    assert_int_equal(order(ORDER_TRACE, 0), ORDER_DONE);
+    assert_int_equal(rows(BATCH_ARTIFACTS), 1);
+    assert_int_equal(n_streams, 1);
+}
+
 int
 main(void)
 {
@@ -673,6 +751,11 @@ main(void)
         T(test_inherited_stream_proves_itself_and_goes_on_behind_what_is_stored),
         T(test_inherited_stream_that_is_ahead_of_what_is_stored_is_opened_anew),
         T(test_heir_that_is_refused_or_cut_says_so),
+        T(test_order_ends_a_run_whose_session_was_never_seen),
+        T(test_order_leaves_an_observed_run_to_its_session_unless_told_otherwise),
+        T(test_ready_is_what_the_runtime_says_now_and_an_open_stream),
+        T(test_ready_does_not_wait_for_a_stream_that_cannot_be),
+        T(test_adopted_run_gets_its_artifact_once_and_keeps_its_stream),
         T(test_compaction_texts),
     };
 
