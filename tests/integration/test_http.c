@@ -29,6 +29,7 @@ static const char *const fcgi_env[] = {
     "THROTTLE_LIMIT=" STR(LIMIT),
     "TRUSTED_PROXIES=127.0.0.1/32",
     "CORS_ORIGIN=" ORIGIN,
+    "DOCS_ENABLED=false",
     NULL,
 };
 
@@ -210,6 +211,23 @@ head_answers_like_get_without_a_body(void **state)
     assert_int_equal(status_as(WORLD_API_KEY, "HEAD", "/runs/compare/x", NULL), 404);
 }
 
+static void
+description_is_not_there_when_it_is_switched_off(void **state)
+{
+    static const char *const paths[] = {"/docs", "/docs-json", "/docs-yaml"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        AUTO_HTTP_REPLY r = {0};
+        char wanted[128];
+
+        call("GET", paths[i], NULL, true, &r);
+        assert_int_equal(r.status, 404);
+        snprintf(wanted, sizeof wanted, "Cannot GET %s", paths[i]);
+        assert_string_equal(json_string_value(json_object_get(r.json, "message")), wanted);
+    }
+}
+
 /* --- traces ------------------------------------------------------------------------------------
  */
 
@@ -323,6 +341,34 @@ audit_names_the_key_that_did_it(void **state)
                run.run);
 }
 
+/* A world of handlers and database only: nothing here needs more. */
+static void
+without_keys_nobody_needs_one_and_any_origin_gets_no_credentials(void **state)
+{
+    static const char *const open_env[] = {"AUTH_API_KEYS=", "CORS_ORIGIN=*", NULL};
+    struct world bare;
+    struct http http;
+    struct err err = {0};
+    AUTO_HTTP_REPLY r = {0};
+
+    (void)state;
+    expect_ok(world_start(&bare,
+                          &(struct world_options){.cluster = world.postgres,
+                                                  .fcgi_env = open_env,
+                                                  .without_runtime = true,
+                                                  .without_observerd = true},
+                          &err),
+              &err, "bare world");
+    http_init(&http, bare.http.port, "", bare.http.timeout_ms);
+    expect_ok(http_get(&http, &r, &err, "/runs"), &err, "GET /runs");
+    world_stop(&bare);
+    assert_int_equal(r.status, 200);
+    expect_header(&r, "Access-Control-Allow-Origin", "*");
+    expect_header(&r, "Access-Control-Allow-Credentials", "");
+    expect_header(&r, "Vary", "");
+    assert_non_null(strstr(buf_cstr(&r.headers), "X-RateLimit-Limit: "));
+}
+
 /* --- rate limits -------------------------------------------------------------------------------
  */
 
@@ -431,10 +477,12 @@ main(void)
         cmocka_unit_test(request_ids_that_are_no_header_value_are_replaced),
         cmocka_unit_test(preflight_is_answered_on_every_path_without_key_or_request_id),
         cmocka_unit_test(head_answers_like_get_without_a_body),
+        cmocka_unit_test(description_is_not_there_when_it_is_switched_off),
         cmocka_unit_test(trace_id_is_the_callers_or_a_random_one_never_zeros),
         cmocka_unit_test(keys_may_do_what_their_role_lets_them),
         cmocka_unit_test(refusal_of_a_role_is_403_and_names_what_is_needed),
         cmocka_unit_test(audit_names_the_key_that_did_it),
+        cmocka_unit_test(without_keys_nobody_needs_one_and_any_origin_gets_no_credentials),
         cmocka_unit_test(limit_is_per_key_and_route_and_says_when_to_come_back),
         cmocka_unit_test(probes_and_unknown_paths_are_never_limited),
         cmocka_unit_test(wrong_keys_are_limited_by_the_address_behind_the_trusted_proxy),

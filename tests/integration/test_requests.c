@@ -103,6 +103,7 @@ static const struct bad_request bad_requests[] = {
     {"POST", "/runs", "text/plain", "{\"mode\":\"live\"}", 400, "mode " ONE_OF "live, sandbox", NULL, false},
     {"POST", "/runs", "application/json; charset=latin1", "{}", 415, "", NULL, false},
     {"POST", "/runs", NULL, "{}",                   401, "Missing Authorization header", NULL, true},
+    {"POST", "/runs", NULL, "{",                    401, "Missing Authorization header", NULL, true},
     {"GET",  "/runs", NULL, NULL,                   401, "Missing Authorization header", NULL, true},
     {"GET",  "/runs", NULL, NULL,                   401, "Invalid authorization token", "Authorization: Bearer wrong", true},
     {"GET",  "/runs", NULL, NULL,                   401, "Invalid authorization token", "Authorization: bearer " WORLD_API_KEY, true},
@@ -457,6 +458,31 @@ callback_bearer_comes_back_in_no_answer(void **state)
     assert_null(strstr(buf_cstr(&r.body), "very-secret-bearer"));
 }
 
+static void
+what_is_repeated_is_kept_and_what_is_long_is_warned_of(void **state)
+{
+    enum { LONGEST_MS = 86400000 };
+    json_t *d = world_descriptor(MODE, NULL), *session = json_object_get(d, "session"), *answer;
+    struct posted posted;
+
+    (void)state;
+    json_object_set_new(d, "execution", json_pack("{s:[s,s]}", "tags", "twice", "twice"));
+    json_object_set_new(session, "participants", json_pack("[{s:s},{s:s}]", "id", "a", "id", "a"));
+    json_object_set_new(session, "ttlMs", json_integer(LONGEST_MS + 1));
+    answer = expect_post(&world, 201, "/runs/validate", d);
+    assert_true(json_is_true(json_object_get(answer, "valid")));
+    assert_string_equal(json_string_value(json_array_get(json_object_get(answer, "warnings"), 0)),
+                        "session.ttlMs is above the runtime's maximum of 86400000");
+    json_decref(answer);
+    expect_posted_as(&world, d, &posted);
+    answer = expect_run(&world, posted.run);
+    assert_int_equal(json_array_size(json_object_get(answer, "tags")), 2);
+    session = json_object_get(json_object_get(answer, "metadata"), "executionRequest");
+    session = json_object_get(session, "session");
+    assert_int_equal(json_array_size(json_object_get(session, "participants")), 2);
+    json_decref(answer);
+}
+
 /* --- always ---------------------------------------------------------------------------------- */
 
 static void
@@ -626,6 +652,7 @@ main(int argc, char **argv)
         cmocka_unit_test(empty_idempotency_key_is_no_key),
         cmocka_unit_test(session_of_another_run_is_409),
         cmocka_unit_test(callback_bearer_comes_back_in_no_answer),
+        cmocka_unit_test(what_is_repeated_is_kept_and_what_is_long_is_warned_of),
         cmocka_unit_test(request_id_is_echoed_or_made),
         cmocka_unit_test(options_needs_no_key_and_allows_the_configured_origin),
         cmocka_unit_test(health_needs_no_key_and_says_ready),
