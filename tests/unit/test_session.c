@@ -488,13 +488,19 @@ test_dropped_run_leaves_nothing_behind(void **state UNUSED)
 static struct run_mail
 told_control(int kind)
 {
-    struct run_mail *m = (struct run_mail *)mailbox_take_all(&control), copy;
+    struct mail *mail = mailbox_take_all(&control);
+    struct run_mail copy = {0};
 
-    assert_non_null(m);
-    assert_int_equal(m->mail.kind, kind);
-    assert_null(m->mail.next);
-    copy = *m;
-    free(m);
+    assert_non_null(mail);
+    assert_int_equal(mail->kind, kind);
+    assert_null(mail->next);
+    if (kind == CONTROL_RELEASE) { /* smaller: it names the run only */
+        copy.run_key = ((struct run_release *)mail)->run_key;
+        copy.fence = ((struct run_release *)mail)->fence;
+    } else {
+        copy = *(struct run_mail *)mail;
+    }
+    free(mail);
     return copy;
 }
 
