@@ -61,10 +61,14 @@ report(struct catalog_entry *e, const struct rt_status *status, const ProtobufCM
     if (row->ok) {
         message_json(&body, document);
         row->body = buf_steal(&body);
+    } else if (status->by_breaker) { /* why it is open is what helps */
+        snprintf(row->detail, sizeof row->detail, "%s (last failure: %s)", BREAKER_REFUSAL,
+                 e->catalog->failure);
     } else {
-        snprintf(row->detail, sizeof row->detail, "%s%s%s",
-                 status->by_breaker ? "" : rt_code_name(status->code),
-                 status->by_breaker ? "" : ": ", status->text);
+        snprintf(row->detail, sizeof row->detail, "%s: %s", rt_code_name(status->code),
+                 status->text);
+        snprintf(e->catalog->failure, sizeof e->catalog->failure, "%s: %s",
+                 rt_code_name(status->code), status->text);
     }
     if (!mailbox_post(e->catalog->control, &row->mail))
         catalog_row_free(row); /* the next one comes soon */

@@ -30,8 +30,8 @@ struct catalog_row {
     struct mail mail;
     const char *kind; /* static */
     bool ok;
-    char *body; /* heap JSON, NULL when not ok */
-    char detail[320];
+    char *body;       /* heap JSON, NULL when not ok */
+    char detail[420]; /* nothing is cut, or a character might be */
 };
 
 /* One kind of answer: when it is asked for next, and the watch that says so earlier. */
@@ -48,6 +48,7 @@ struct catalog {
     struct rt_queue *queue;
     struct timers *timers;
     struct mailbox *control;
+    char failure[320]; /* the last one that a call has met; the breaker's refusals are none */
     struct catalog_entry entries[CATALOG__COUNT];
 };
 

@@ -787,9 +787,13 @@ send_unsent(struct rt_queue *q)
 
     atomic_store(&q->look, false);
     DL_FOREACH_SAFE(q->unsent_calls, call, next_call)
-    call_try(call);
+    {
+        call_try(call);
+    }
     DL_FOREACH_SAFE(q->unsent_streams, stream, next_stream)
-    stream_try(stream);
+    {
+        stream_try(stream);
+    }
 }
 
 static void
@@ -799,13 +803,21 @@ cancel_everything(struct rt_queue *q)
     struct rt_stream *stream, *next_stream;
 
     DL_FOREACH_SAFE(q->calls, call, next_call)
-    rt_call_cancel(call);
+    {
+        rt_call_cancel(call);
+    }
     DL_FOREACH_SAFE(q->unsent_calls, call, next_call)
-    rt_call_cancel(call);
+    {
+        rt_call_cancel(call);
+    }
     DL_FOREACH_SAFE(q->streams, stream, next_stream)
-    rt_stream_cancel(stream);
+    {
+        rt_stream_cancel(stream);
+    }
     DL_FOREACH_SAFE(q->unsent_streams, stream, next_stream)
-    rt_stream_cancel(stream);
+    {
+        rt_stream_cancel(stream);
+    }
     send_unsent(q);
 }
 

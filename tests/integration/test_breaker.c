@@ -208,7 +208,7 @@ open_breaker_refuses_commands_until_it_is_reset(void **state UNUSED)
     fail_calls(true);
     restart_observer(NEVER);
     json_decref(expect_becomes("OPEN"));
-    expect_sql_becomes(&world, REFUSAL,
+    expect_sql_becomes(&world, REFUSAL " (last failure: UNAVAILABLE: scripted failure)",
                        "select detail from macp.runtime_catalog where kind = 'manifest'");
     expect_ok(http_send(&world.http,
                         &(struct http_request){.method = "DELETE",
