@@ -3,42 +3,13 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "fcgi/json_schema.h"
 #include "fcgi/model.h"
 #include "fcgi/operation.h"
 #include "fcgi/reply.h"
 #include "fcgi/route.h"
 #include "fcgi/validate.h"
 #include "shared/json.h"
-
-#define TIME_PATTERN "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$"
-
-static json_t *
-typed(const char *type)
-{
-    return json_pack("{s:s}", "type", type);
-}
-
-static json_t *
-reference(const char *kind, const char *name)
-{
-    return json_pack("{s:o}", "$ref", json_sprintf("#/components/%s/%s", kind, name));
-}
-
-static json_t *
-list_of(json_t *items)
-{
-    return json_pack("{s:s, s:o}", "type", "array", "items", items);
-}
-
-static json_t *
-names_of(const char *const *values)
-{
-    json_t *names = json_array();
-
-    for (; *values; values++)
-        json_array_append_new(names, json_string(*values));
-    return names;
-}
 
 /* The object that is a member, made when it is not there yet. Lent. */
 static json_t *
@@ -47,152 +18,6 @@ member_object(json_t *object, const char *name)
     if (!json_object_get(object, name))
         jv_put(object, name, json_object());
     return json_object_get(object, name);
-}
-
-/* --- models ---------------------------------------------------------------------------------- */
-
-static void add_model(json_t *schemas, const struct model *m);
-
-static json_t *
-model_reference(json_t *schemas, const struct model *m)
-{
-    add_model(schemas, m);
-    return reference("schemas", m->name);
-}
-
-static json_t *
-plain_schema(json_t *schemas, const struct model_member *m)
-{
-    switch (m->kind) {
-    case MODEL_TEXT:
-        return typed("string");
-    case MODEL_UUID:
-        return json_pack("{s:s, s:s}", "type", "string", "format", "uuid");
-    case MODEL_TIME:
-        return json_pack("{s:s, s:s, s:s}", "type", "string", "format", "date-time", "pattern",
-                         TIME_PATTERN);
-    case MODEL_INT:
-        return typed("integer");
-    case MODEL_NUMBER:
-        return typed("number");
-    case MODEL_BOOL:
-        return typed("boolean");
-    case MODEL_ONE_OF:
-        return json_pack("{s:s, s:o}", "type", "string", "enum", names_of(m->values));
-    case MODEL_TEXTS:
-        return list_of(typed("string"));
-    case MODEL_NUMBERS:
-        return list_of(typed("number"));
-    case MODEL_OBJECT:
-        return model_reference(schemas, m->model);
-    case MODEL_LIST:
-        return list_of(model_reference(schemas, m->model));
-    case MODEL_MAP:
-        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
-                         model_reference(schemas, m->model));
-    case MODEL_FREE:
-        return json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 1);
-    case MODEL_ANY:
-        break;
-    }
-    return json_object();
-}
-
-static json_t *
-member_schema(json_t *schemas, const struct model_member *m)
-{
-    json_t *schema = plain_schema(schemas, m);
-
-    if (!(m->flags & MODEL_NULLABLE) || json_object_size(schema) == 0)
-        return schema;
-    return json_pack("{s:[o, o]}", "anyOf", schema, typed("null"));
-}
-
-static void
-add_members(json_t *schemas, const struct model *m, json_t *properties, json_t *required)
-{
-    if (m->base)
-        add_members(schemas, m->base, properties, required);
-    for (const struct model_member *p = m->members; p->name; p++) {
-        jv_put(properties, p->name, member_schema(schemas, p));
-        if (!(p->flags & MODEL_OPTIONAL))
-            json_array_append_new(required, json_string(p->name));
-    }
-}
-
-static void
-add_model(json_t *schemas, const struct model *m)
-{
-    json_t *schema, *properties, *required;
-
-    if (json_object_get(schemas, m->name))
-        return;
-    schema = json_pack("{s:s, s:s}", "type", "object", "description", m->doc);
-    jv_put(schemas, m->name, schema);
-    properties = json_object();
-    required = json_array();
-    jv_put(schema, "properties", properties);
-    jv_put(schema, "required", required);
-    add_members(schemas, m, properties, required);
-}
-
-/* --- sample answers -------------------------------------------------------------------------- */
-
-static json_t *sample_object(const struct model *m);
-
-static json_t *
-sample_value(const struct model_member *m)
-{
-    if (m->example)
-        return jv_parse(m->example, strlen(m->example));
-    switch (m->kind) {
-    case MODEL_TEXT:
-        return json_string("...");
-    case MODEL_UUID:
-        return json_string("b3c1d6a8-8f0e-4a51-9d7a-51d3c0a6a111");
-    case MODEL_TIME:
-        return json_string("2026-05-01T10:00:00.125Z");
-    case MODEL_INT:
-        return json_integer(1);
-    case MODEL_NUMBER:
-        return json_real(0.5);
-    case MODEL_BOOL:
-        return json_true();
-    case MODEL_ONE_OF:
-        return json_string(m->values[0]);
-    case MODEL_OBJECT:
-        return sample_object(m->model);
-    case MODEL_LIST:
-        return json_pack("[o]", sample_object(m->model));
-    case MODEL_MAP:
-        return json_pack("{s:o}", "runVolume", sample_object(m->model));
-    case MODEL_FREE:
-        return json_object();
-    case MODEL_TEXTS:
-    case MODEL_NUMBERS:
-        return json_array();
-    case MODEL_ANY:
-        break;
-    }
-    return json_null();
-}
-
-static void
-add_sample_members(const struct model *m, json_t *object)
-{
-    if (m->base)
-        add_sample_members(m->base, object);
-    for (const struct model_member *p = m->members; p->name; p++)
-        jv_put(object, p->name, sample_value(p));
-}
-
-static json_t *
-sample_object(const struct model *m)
-{
-    json_t *object = json_object();
-
-    add_sample_members(m, object);
-    return object;
 }
 
 /* A refusal as reply.c writes it. */
@@ -215,52 +40,6 @@ sample_refusal(const struct sample *s)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static json_t *
-query_schema(const struct query_field *f)
-{
-    json_t *s;
-
-    switch (f->type) {
-    case QUERY_ENUM:
-        s = json_pack("{s:s, s:o}", "type", "string", "enum", names_of(f->values));
-        break;
-    case QUERY_INTEGER:
-        s = typed("integer");
-        if (!(f->flags & QUERY_CLAMP_MIN))
-            jv_put(s, "minimum", json_integer(f->min));
-        if (f->max && !(f->flags & QUERY_CLAMP))
-            jv_put(s, "maximum", json_integer(f->max));
-        if (f->number)
-            jv_put(s, "default", json_integer(f->number));
-        break;
-    case QUERY_NUMBER:
-        s = json_pack("{s:s, s:f}", "type", "number", "minimum", (double)f->min / 10);
-        break;
-    case QUERY_FLAG:
-    case QUERY_BOOLEAN:
-        s = json_pack("{s:s, s:b}", "type", "boolean", "default",
-                      f->type == QUERY_BOOLEAN && f->number);
-        break;
-    case QUERY_UUID:
-        s = json_pack("{s:s, s:s}", "type", "string", "format", "uuid");
-        break;
-    case QUERY_TIME:
-        s = json_pack("{s:s, s:[{s:s}, {s:s}]}", "type", "string", "anyOf", "format", "date-time",
-                      "format", "date");
-        break;
-    case QUERY_TAGS:
-    case QUERY_NAMES:
-        s = list_of(typed("string"));
-        break;
-    default:
-        s = typed("string");
-        break;
-    }
-    if (f->text)
-        jv_put(s, "default", json_string(f->text));
-    return s;
-}
-
 static const char *
 query_doc(const struct query_field *f)
 {
@@ -281,8 +60,8 @@ static void
 add_query(json_t *parameters, const struct query_field *f)
 {
     for (; f && f->name; f++) {
-        json_t *p =
-            json_pack("{s:s, s:s, s:o}", "name", f->name, "in", "query", "schema", query_schema(f));
+        json_t *p = json_pack("{s:s, s:s, s:o}", "name", f->name, "in", "query", "schema",
+                              json_schema_query(f));
         const char *doc = query_doc(f);
 
         if (doc)
@@ -305,7 +84,7 @@ add_path(json_t *parameters, const struct route *route, struct buf *path)
         if (p[1] != ':') {
             buf_add(path, p, n);
         } else {
-            json_t *schema = typed("string");
+            json_t *schema = json_schema_typed("string");
             json_t *name = json_stringn(p + 2, n - 2);
 
             if (first && route->flags & ROUTE_RUN_ID)
@@ -319,80 +98,12 @@ add_path(json_t *parameters, const struct route *route, struct buf *path)
     }
 }
 
-static json_t *fields_schema(const struct field *fields, bool strict);
-
-static json_t *
-field_schema(const struct field *f, bool strict)
-{
-    json_t *s;
-
-    switch (f->type) {
-    case FIELD_ENUM:
-        return json_pack("{s:s, s:o}", "type", "string", "enum", names_of(f->values));
-    case FIELD_POSITIVE:
-        return json_pack("{s:s, s:i}", "type", "integer", "minimum", 1);
-    case FIELD_OBJECT:
-        return json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 1);
-    case FIELD_NESTED:
-        return fields_schema(f->fields, strict);
-    case FIELD_LIST:
-        s = list_of(fields_schema(f->fields, strict));
-        jv_put(s, "minItems", json_integer(1));
-        jv_put(s, "maxItems", json_integer((json_int_t)f->max));
-        return s;
-    case FIELD_STRINGS:
-    case FIELD_IDS:
-        s = list_of(typed("string"));
-        if (f->max)
-            jv_put(s, "maxItems", json_integer((json_int_t)f->max));
-        return s;
-    case FIELD_BOOLEAN:
-        return typed("boolean");
-    case FIELD_NUMBER:
-        return json_pack("{s:s, s:f}", "type", "number", "minimum", f->min);
-    case FIELD_UUID:
-        return json_pack("{s:s, s:s}", "type", "string", "format", "uuid");
-    case FIELD_URL:
-        return json_pack("{s:s, s:s}", "type", "string", "format", "uri");
-    case FIELD_ANY:
-        return json_object();
-    case FIELD_STRING:
-        break;
-    }
-    s = typed("string");
-    if (f->flags & FIELD_NOT_EMPTY)
-        jv_put(s, "minLength", json_integer(1));
-    if (f->max)
-        jv_put(s, "maxLength", json_integer((json_int_t)f->max));
-    return s;
-}
-
-static json_t *
-fields_schema(const struct field *fields, bool strict)
-{
-    json_t *properties = json_object(), *required = json_array();
-    json_t *s = json_pack("{s:s, s:o}", "type", "object", "properties", properties);
-
-    for (; fields->name; fields++) {
-        jv_put(properties, fields->name, field_schema(fields, strict));
-        if (fields->flags & FIELD_REQUIRED)
-            json_array_append_new(required, json_string(fields->name));
-    }
-    if (json_array_size(required) > 0)
-        jv_put(s, "required", required);
-    else
-        json_decref(required);
-    if (strict)
-        jv_put(s, "additionalProperties", json_false());
-    return s;
-}
-
 static void
 add_body(json_t *operation, const struct body_schema *body)
 {
     jv_put(operation, "requestBody",
            json_pack("{s:{s:{s:o}}}", "content", "application/json", "schema",
-                     fields_schema(body->fields, body->strict)));
+                     json_schema_body(body)));
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -405,8 +116,8 @@ struct media {
 static int
 success_media(json_t *schemas, const struct operation *o, struct media out[2])
 {
-    json_t *ref = o->model ? model_reference(schemas, o->model) : json_object();
-    json_t *page = o->page ? model_reference(schemas, o->page) : NULL;
+    json_t *ref = o->model ? json_schema_model(schemas, o->model) : json_object();
+    json_t *page = o->page ? json_schema_model(schemas, o->page) : NULL;
     int n = 0;
 
     switch (o->answer) {
@@ -417,11 +128,11 @@ success_media(json_t *schemas, const struct operation *o, struct media out[2])
         out[n++] = (struct media){"application/json", ref};
         break;
     case ANSWER_LIST:
-        out[n++] = (struct media){"application/json", list_of(ref)};
+        out[n++] = (struct media){"application/json", json_schema_list(ref)};
         break;
     case ANSWER_EITHER:
         out[n++] = (struct media){"application/json",
-                                  json_pack("{s:[o, o]}", "anyOf", list_of(ref), page)};
+                                  json_pack("{s:[o, o]}", "anyOf", json_schema_list(ref), page)};
         break;
     case ANSWER_EXPORT:
         out[n++] = (struct media){"application/json", ref};
@@ -432,11 +143,11 @@ success_media(json_t *schemas, const struct operation *o, struct media out[2])
         break;
     case ANSWER_TEXT:
         json_decref(ref);
-        out[n++] = (struct media){"text/plain", typed("string")};
+        out[n++] = (struct media){"text/plain", json_schema_typed("string")};
         break;
     case ANSWER_STREAM:
         json_decref(ref);
-        out[n++] = (struct media){"text/event-stream", typed("string")};
+        out[n++] = (struct media){"text/event-stream", json_schema_typed("string")};
         break;
     }
     return n;
@@ -449,10 +160,10 @@ success_sample(const struct operation *o)
     case ANSWER_OBJECT:
     case ANSWER_EXPORT:
     case ANSWER_LINES:
-        return sample_object(o->model);
+        return json_schema_sample(o->model);
     case ANSWER_LIST:
     case ANSWER_EITHER:
-        return o->model ? json_pack("[o]", sample_object(o->model)) : json_array();
+        return o->model ? json_pack("[o]", json_schema_sample(o->model)) : json_array();
     case ANSWER_STREAM:
         return json_string("event: heartbeat\ndata: {\"ts\":\"2026-05-01T10:00:00.125Z\"}\n\n");
     default:
@@ -507,8 +218,8 @@ status_doc(int status)
 static json_t *
 refusal_schema(json_t *schemas, int status)
 {
-    json_t *message = model_reference(schemas, &model_message);
-    json_t *failure = model_reference(schemas, &model_failure);
+    json_t *message = json_schema_model(schemas, &model_message);
+    json_t *failure = json_schema_model(schemas, &model_failure);
 
     if (status == 401 || status == 413 || status == 415) {
         json_decref(failure);
@@ -590,7 +301,8 @@ make_responses(json_t *schemas, const struct route *route, const struct operatio
             add_refusal(schemas, responses, o->others[i]);
     for (size_t i = 0; i < ARRAY_LEN(commons); i++)
         if (has_common(route, commons[i].status))
-            put_response(responses, commons[i].status, reference("responses", commons[i].name));
+            put_response(responses, commons[i].status,
+                         json_schema_reference("responses", commons[i].name));
     return responses;
 }
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/clock.h"
 #include "tests/support/expect.h"
 
 #define MODE          "macp.mode.decision.v1"
@@ -533,34 +532,6 @@ lines_keep_the_type_of_each_event(void **state)
     json_decref(events);
 }
 
-static void
-lines_honour_what_was_asked_for(void **state)
-{
-    static const struct {
-        const char *query;
-        size_t lines;
-    } cases[] = {
-        {"includeCanonical=false", 1},
-        {"includeCanonical=0", 1},
-        {"eventLimit=3", 4},
-        {"eventLimit=2&includeRaw=true", 5},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        AUTO_HTTP_REPLY r = {0};
-        char path[128];
-        size_t lines = 0;
-
-        snprintf(path, sizeof path, "/runs/{done}/export/stream?%s", cases[i].query);
-        send_case(&(struct request_case){"GET", path, NULL, 200, ""}, false, &r);
-        for (const char *p = buf_cstr(&r.body); (p = strchr(p, '\n')); p++)
-            lines++;
-        if (lines != cases[i].lines)
-            fail_msg("%s: %zu lines", cases[i].query, lines);
-    }
-}
-
 /* Peak memory of the process that answers, in KiB. */
 static long
 fcgi_peak_kib(void)
@@ -858,84 +829,6 @@ events_of_one_run_page_by_their_numbers(void **state)
 }
 
 static void
-total_of_filtered_events_does_not_depend_on_the_cursor(void **state)
-{
-    json_t *all = expect_get(&world, 200, "/runs/%s/events?type=message.received", done.run);
-    json_t *first = json_array_get(json_object_get(all, "data"), 0);
-    json_t *rest =
-        expect_get(&world, 200, "/runs/%s/events?type=message.received&afterSeq=%lld", done.run,
-                   (long long)json_integer_value(json_object_get(first, "seq")));
-
-    (void)state;
-    assert_int_equal(json_array_size(json_object_get(rest, "data")) + 1,
-                     json_array_size(json_object_get(all, "data")));
-    assert_true(json_equal(json_object_get(rest, "total"), json_object_get(all, "total")));
-    json_decref(all);
-    json_decref(rest);
-}
-
-/* The participant whose figure is not yet that of the events, "" when there is none. */
-static void
-wrong_agent(char *out, size_t size)
-{
-    json_t *agents = expect_get(&world, 200, "/dashboard/agents/metrics"), *agent;
-    size_t i;
-
-    *out = '\0';
-    json_array_foreach (agents, i, agent)
-        if (json_integer_value(json_object_get(agent, "messages")) !=
-            expect_sql_int(&world,
-                           "select count(*) from macp.run_events_canonical where type like "
-                           "'message.%%' and data ->> 'sender' = '%s'",
-                           text_of(agent, "participantId")))
-            snprintf(out, size, "%s", text_of(agent, "participantId"));
-    assert_true(json_array_size(agents) > 0);
-    json_decref(agents);
-}
-
-/* Signals may come in behind the end, and figures follow them within their usual delay. */
-static void
-messages_of_agents_are_those_they_sent(void **state)
-{
-    int64_t deadline = clock_mono_ms() + process_slow(15000);
-    char wrong[256];
-
-    (void)state;
-    for (;;) {
-        wrong_agent(wrong, sizeof wrong);
-        if (!*wrong)
-            return;
-        if (clock_mono_ms() >= deadline)
-            fail_msg("messages of %s", wrong);
-        process_pause(50);
-    }
-}
-
-static void
-negative_outcomes_count_against_positive_ones(void **state)
-{
-    json_t *overview, *data;
-    char session[WORLD_SESSION_LEN];
-    double sum = 0;
-
-    (void)state;
-    expect_new_session(session);
-    expect_played(&world, "decision.negative", session, NULL);
-    expect_status(&world, session, "completed");
-    overview = expect_get(&world, 200, "/dashboard/overview");
-    data = json_object_get(json_object_get(overview, "charts"), "decisionOutcome");
-    data = json_object_get(data, "data");
-    for (size_t i = 0; i < json_array_size(data); i++)
-        sum += json_number_value(json_array_get(data, i));
-    assert_int_equal((long)sum,
-                     expect_sql_int(&world,
-                                    "select count(*) filter (where outcome_positive) - count(*) "
-                                    "filter (where not outcome_positive) from macp.runs where mode "
-                                    "<> 'sandbox' and archived_at is null"));
-    json_decref(overview);
-}
-
-static void
 overview_counts_what_the_tables_hold(void **state)
 {
     static const struct {
@@ -1072,7 +965,6 @@ main(int argc, char **argv)
         cmocka_unit_test(export_has_what_the_other_endpoints_say),
         cmocka_unit_test(raw_rows_are_rebuilt_from_the_stored_bytes),
         cmocka_unit_test(lines_keep_the_type_of_each_event),
-        cmocka_unit_test(lines_honour_what_was_asked_for),
         cmocka_unit_test(long_export_is_streamed_in_bounded_memory),
         cmocka_unit_test(batches_take_two_hundred_runs_and_no_more),
         cmocka_unit_test(batches_do_to_each_run_what_one_request_does),
@@ -1080,9 +972,6 @@ main(int argc, char **argv)
         cmocka_unit_test(webhook_lives_and_never_tells_its_secret),
         cmocka_unit_test(events_of_all_runs_page_without_gap_or_double),
         cmocka_unit_test(events_of_one_run_page_by_their_numbers),
-        cmocka_unit_test(total_of_filtered_events_does_not_depend_on_the_cursor),
-        cmocka_unit_test(negative_outcomes_count_against_positive_ones),
-        cmocka_unit_test(messages_of_agents_are_those_they_sent),
         cmocka_unit_test(overview_counts_what_the_tables_hold),
         cmocka_unit_test(catalog_is_served_with_its_age_and_503_when_never_known),
         cmocka_unit_test(metrics_page_needs_no_key_and_names_routes_by_template),

@@ -341,6 +341,115 @@ times_are_iso_with_milliseconds_everywhere(void **state)
     json_decref(run);
 }
 
+/* --- exports and figures --------------------------------------------------------------------- */
+
+static void
+total_of_filtered_events_does_not_depend_on_the_cursor(void **state)
+{
+    json_t *all = expect_get(&world, 200, "/runs/%s/events?type=message.received", listed[0].run);
+    json_t *first = json_array_get(json_object_get(all, "data"), 0);
+    json_t *rest =
+        expect_get(&world, 200, "/runs/%s/events?type=message.received&afterSeq=%lld",
+                   listed[0].run, (long long)json_integer_value(json_object_get(first, "seq")));
+
+    (void)state;
+    assert_int_equal(json_array_size(json_object_get(rest, "data")) + 1,
+                     json_array_size(json_object_get(all, "data")));
+    assert_true(json_equal(json_object_get(rest, "total"), json_object_get(all, "total")));
+    json_decref(all);
+    json_decref(rest);
+}
+
+static void
+lines_honour_what_was_asked_for(void **state)
+{
+    static const struct {
+        const char *query;
+        size_t lines;
+    } cases[] = {
+        {"includeCanonical=false", 1},
+        {"includeCanonical=0", 1},
+        {"eventLimit=3", 4},
+        {"eventLimit=2&includeRaw=true", 5},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_HTTP_REPLY r = {0};
+        struct err err = {0};
+        size_t lines = 0;
+
+        expect_ok(http_get(&world.http, &r, &err, "/runs/%s/export/stream?%s", listed[0].run,
+                           cases[i].query),
+                  &err, "export");
+        for (const char *p = buf_cstr(&r.body); (p = strchr(p, '\n')); p++)
+            lines++;
+        if (lines != cases[i].lines)
+            fail_msg("%s: %zu lines", cases[i].query, lines);
+    }
+}
+
+/* The participant whose figure is not yet that of the events, "" when there is none. */
+static void
+wrong_agent(char *out, size_t size)
+{
+    json_t *agents = expect_get(&world, 200, "/dashboard/agents/metrics"), *agent;
+    size_t i;
+
+    *out = '\0';
+    json_array_foreach (agents, i, agent)
+        if (json_integer_value(json_object_get(agent, "messages")) !=
+            expect_sql_int(&world,
+                           "select count(*) from macp.run_events_canonical where type like "
+                           "'message.%%' and data ->> 'sender' = '%s'",
+                           json_string_value(json_object_get(agent, "participantId"))))
+            snprintf(out, size, "%s", json_string_value(json_object_get(agent, "participantId")));
+    assert_true(json_array_size(agents) > 0);
+    json_decref(agents);
+}
+
+/* Signals may come in behind the end, and figures follow them within their usual delay. */
+static void
+messages_of_agents_are_those_they_sent(void **state)
+{
+    int64_t deadline = clock_mono_ms() + process_slow(15000);
+    char wrong[256];
+
+    (void)state;
+    for (;;) {
+        wrong_agent(wrong, sizeof wrong);
+        if (!*wrong)
+            return;
+        if (clock_mono_ms() >= deadline)
+            fail_msg("messages of %s", wrong);
+        process_pause(50);
+    }
+}
+
+static void
+negative_outcomes_count_against_positive_ones(void **state)
+{
+    json_t *overview, *data;
+    char session[WORLD_SESSION_LEN];
+    double sum = 0;
+
+    (void)state;
+    expect_new_session(session);
+    expect_played(&world, "decision.negative", session, NULL);
+    expect_status(&world, session, "completed");
+    overview = expect_get(&world, 200, "/dashboard/overview");
+    data = json_object_get(json_object_get(overview, "charts"), "decisionOutcome");
+    data = json_object_get(data, "data");
+    for (size_t i = 0; i < json_array_size(data); i++)
+        sum += json_number_value(json_array_get(data, i));
+    assert_int_equal((long)sum,
+                     expect_sql_int(&world,
+                                    "select count(*) filter (where outcome_positive) - count(*) "
+                                    "filter (where not outcome_positive) from macp.runs where mode "
+                                    "<> 'sandbox' and archived_at is null"));
+    json_decref(overview);
+}
+
 /* --- set-up ---------------------------------------------------------------------------------- */
 
 static void
@@ -411,6 +520,10 @@ main(int argc, char **argv)
         cmocka_unit_test(state_says_what_was_decided),
         cmocka_unit_test(stored_projection_of_an_ended_run_is_complete),
         cmocka_unit_test(times_are_iso_with_milliseconds_everywhere),
+        cmocka_unit_test(total_of_filtered_events_does_not_depend_on_the_cursor),
+        cmocka_unit_test(lines_honour_what_was_asked_for),
+        cmocka_unit_test(negative_outcomes_count_against_positive_ones),
+        cmocka_unit_test(messages_of_agents_are_those_they_sent),
         cmocka_unit_test(what_is_searched_follows_what_changes),
     };
 

@@ -27,6 +27,7 @@ static const struct played every_script[] = {
     {"decision.minimal",     DECISION,                "completed", "t"},
     {"decision.positive",    DECISION,                "completed", "t"},
     {"decision.negative",    DECISION,                "completed", "f"},
+    {"decision.hosted",      DECISION,                "completed", "t"},
     {"proposal.positive",    "macp.mode.proposal.v1", "completed", "t"},
     {"proposal.negative",    "macp.mode.proposal.v1", "completed", "f"},
     {"task.positive",        "macp.mode.task.v1",     "completed", "t"},
