@@ -38,7 +38,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections \
 
 LIBS_SHARED := -ljansson -lpq -luuid -lcrypto -lpthread -lm
 LIBS_FCGI   := -lfcgi $(LIBS_SHARED)
-LIBS_OBS    := -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl -lmicrohttpd -lsystemd $(LIBS_SHARED)
+LIBS_OBS    := -lz -lgrpc -lgpr -lprotobuf-c -lpcre2-8 -lcurl -lmicrohttpd -lsystemd $(LIBS_SHARED)
 LIBS_TEST   := -lcmocka -lssl
 
 # --- sources ---------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ $(FUZZ): $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(INSIDE)
 # --- packages --------------------------------------------------------------------------------
 
 PACKAGES_DEBIAN := gcc g++ libc6-dev make pkg-config protobuf-c-compiler protobuf-compiler libprotobuf-c-dev \
-    libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev libpcre2-dev libcurl4-openssl-dev \
+    libgrpc-dev libfcgi-dev libjansson-dev libpq-dev uuid-dev zlib1g-dev libpcre2-dev libcurl4-openssl-dev \
     libssl-dev ca-certificates uthash-dev \
     libmicrohttpd-dev libsystemd-dev systemd \
     libcmocka-dev postgresql-15 lighttpd apache2-bin wrk clang clang-format \
