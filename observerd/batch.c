@@ -162,6 +162,7 @@ batch_fini(struct batch *b)
         rows_fini(&b->tables[t]);
     free(b->runs);
     free(b->received_us);
+    buf_fini(&b->log);
     *b = (struct batch){0};
 }
 

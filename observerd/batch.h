@@ -89,7 +89,8 @@ struct batch {
     size_t
         n_dropped; /* of the runs: entries left in place with key 0, so that others keep theirs */
     size_t events;
-    size_t state_bytes; /* of the projections: they become rows when it is stored */
+    size_t state_bytes;   /* of the projections: they become rows when it is stored */
+    struct buf log;       /* its envelopes as records of the spool; batch_reset leaves it alone */
     int64_t *received_us; /* clock_mono_us of every envelope in it: how late are they stored? */
     size_t n_received, cap_received;
 };

@@ -5,10 +5,13 @@
 
 #include "observerd/handover.h"
 #include "observerd/session.h"
+#include "observerd/spool.h"
 #include "shared/clock.h"
 #include "shared/json.h"
 #include "shared/log.h"
 #include "shared/meter.h"
+
+enum { SPARE_MS = 2000 };
 
 struct claim *
 claim_new(const struct config *cfg, struct db *db)
@@ -35,6 +38,55 @@ claim_free(struct claim *c)
     free(c);
 }
 
+/* Say to every shard with a spool that the runs in it have come, as far as they are ours. */
+static void
+settle_spools(struct claim *c)
+{
+    for (size_t i = 0; i < c->n_shards; i++) {
+        struct mail *settled;
+
+        if (!c->shards[i]->spool)
+            continue;
+        settled = xcalloc(1, sizeof *settled);
+        settled->kind = SHARD_SETTLED;
+        if (!shard_post(c->shards[i], settled)) {
+            free(settled); /* said again with the next claims */
+            return;
+        }
+    }
+    c->settled = true;
+}
+
+/*
+ * With a configured id: a process that died here must not look alive through us. What is in our
+ * spools is ours to store, so we take these runs before anybody else does.
+ */
+static bool
+join(struct claim *c, struct err *err)
+{
+    AUTO_BUF keys = {0}, writers = {0};
+    struct db_args args;
+
+    buf_char(&keys, '{');
+    buf_char(&writers, '{');
+    for (size_t i = 0; i < c->n_shards; i++)
+        if (c->shards[i]->spool && spool_runs(c->shards[i]->spool, &keys))
+            buf_printf(&writers, "%s%s", writers.len > 1 ? "," : "",
+                       spool_writer(c->shards[i]->spool));
+    buf_char(&keys, '}');
+    buf_char(&writers, '}');
+    db_args_init(&args);
+    db_arg_text(&args, c->instance_id);
+    db_arg_text(&args, buf_cstr(&keys));
+    db_arg_text(&args, buf_cstr(&writers));
+    if (!db_run(c->db, SQL_INSTANCE_JOIN, &args, NULL, err))
+        return false;
+    c->joined = true;
+    c->doubt = true; /* what was taken is loaded like what was claimed without an answer */
+    c->doubt_after = 0;
+    return true;
+}
+
 bool
 claim_heartbeat(struct claim *c, struct err *err)
 {
@@ -51,10 +103,6 @@ claim_heartbeat(struct claim *c, struct err *err)
         wanted += c->shards[i]->counts.streams_wanted;
         open += c->shards[i]->counts.streams_open;
     }
-    /* With a configured id: a process that died here must not look alive through us. */
-    if (!c->joined && !claim_leave(c, err))
-        return false;
-    c->joined = true;
     config_write_json(&effective, c->cfg);
     config_hash(c->cfg, hash);
     db_args_init(&args);
@@ -75,6 +123,7 @@ claim_heartbeat(struct claim *c, struct err *err)
     db_arg_text(&args, buf_cstr(&metrics));
     if (!db_run(c->db, SQL_INSTANCE_HEARTBEAT, &args, &rows, err)) {
         meter_add(METER_HEARTBEAT_FAILURES, 1);
+        c->beat_failed = true;
         return false;
     }
     c->instances = db_int(rows, 0, 0);
@@ -83,6 +132,11 @@ claim_heartbeat(struct claim *c, struct err *err)
     c->others = db_int(rows, 0, 3);
     if (clock_mono_ms() >= c->alive_until_ms)
         handover_wait(c->handover);
+    if (c->beat_failed) /* others beat again about now */
+        c->spare_until_ms = clock_mono_ms() + SPARE_MS;
+    c->beat_failed = false;
+    if (!c->joined && !join(c, err))
+        return false;
     atomic_store(&c->alive_until_ms, until);
     return true;
 }
@@ -474,6 +528,7 @@ take(struct claim *c, int64_t limit, bool fresh_only, struct err *err)
     db_arg_text(&args, c->instance_id);
     db_arg_int(&args, limit);
     db_arg_bool(&args, fresh_only);
+    db_arg_bool(&args, clock_mono_ms() >= c->spare_until_ms);
     if (!db_run(c->db, SQL_RUN_CLAIM, &args, &rows, err)) {
         c->doubt = true;
         c->doubt_after = 0;
@@ -596,6 +651,8 @@ claim_due(struct claim *c, struct err *err)
         }
         c->n_owed = 0;
         hand_over(c, &load);
+        if (!c->settled && !c->doubt)
+            settle_spools(c);
         if (!settling && (int64_t)taken < limit)
             return true;
     }

@@ -35,9 +35,12 @@ struct claim {
     int64_t instances, live_runs, others;
     bool draining;
     struct handover *handover;
-    bool joined;         /* what an earlier process under our id held is free */
-    bool doubt;          /* a claim may have happened without our knowing */
-    int64_t doubt_after; /* run keys up to here are settled */
+    bool joined;            /* what an earlier process under our id held is free */
+    bool settled;           /* shards know which runs of their spools are ours */
+    bool beat_failed;       /* Postgres was away */
+    int64_t spare_until_ms; /* others that look dead may not have got through yet */
+    bool doubt;             /* a claim may have happened without our knowing */
+    int64_t doubt_after;    /* run keys up to here are settled */
     /* claimed, not loaded yet: Postgres went away in between */
     size_t n_owed;
     struct {

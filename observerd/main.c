@@ -481,7 +481,9 @@ start(struct app *app, struct err *err)
                                         .control = &app->inbox,
                                         .ambient = app->ambient,
                                         .tracer = app->tracer,
-                                        .turned_ms = &app->status.turned_ms[STATUS_SHARDS + i]},
+                                        .turned_ms = &app->status.turned_ms[STATUS_SHARDS + i],
+                                        .number = i,
+                                        .instance_id = app->claim->instance_id},
                 &app->shards[i], err))
             return false;
     app->claim->shards = app->shards;
@@ -606,6 +608,7 @@ run(const struct program *program, const struct config *cfg)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a spool that may not grow is full */
     app->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     app->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     app->db =

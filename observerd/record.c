@@ -7,6 +7,7 @@
 #include "observerd/payload.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
+#include "observerd/spool.h"
 #include "observerd/webhook_event.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -697,25 +698,74 @@ count_received(struct batch *b, const struct envelope *e, bool whole)
     batch_note_received(b, clock_mono_us());
 }
 
+/* False: it is another session's. */
+static bool
+read_envelope(struct session *s, const void *bytes, size_t n, struct envelope *e, bool *whole)
+{
+    arena_reset(&s->shard->arena);
+    *whole = envelope_read(bytes, n, &s->shard->arena, e);
+    return !e->session_id[0] || strcmp(e->session_id, s->run.session_id) == 0;
+}
+
+static bool
+is_first(struct session *s, const struct envelope *e)
+{
+    if (!e->message_id[0] || is_new(s, e, envelope_key(&s->shard->arena, e->message_id)))
+        return true;
+    meter_add(METER_DUPLICATES, 1, "session");
+    return false;
+}
+
+struct accepted {
+    const struct envelope *envelope;
+    bool whole; /* it could be read */
+    const void *bytes;
+    size_t n;
+    int64_t ordinal, received_ms;
+};
+
+static void
+store_envelope(struct session *s, const struct accepted *a)
+{
+    int64_t began_us = clock_wall_us();
+    struct raw_event raw = {
+        .kind = RAW_STREAM_ENVELOPE, .envelope = a->envelope, .received_ms = a->received_ms};
+    struct record r;
+
+    if (a->whole)
+        normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
+    record_begin(&r, s);
+    r.now_ms = a->received_ms;
+    count_received(r.batch, a->envelope, a->whole);
+    add_raw(&r, &(struct raw_row){.source = "session",
+                                  .ordinal = a->ordinal,
+                                  .envelope = a->envelope,
+                                  .undecodable = !a->whole,
+                                  .body = a->bytes,
+                                  .body_len = a->n});
+    if (s->shard->spool) /* if Postgres is away for longer, the spool must have it, too */
+        spool_encode(&r.batch->log, &(struct spool_record){.run_key = s->run.run_key,
+                                                           .ordinal = a->ordinal,
+                                                           .received_ms = a->received_ms,
+                                                           .epoch = s->run.epoch,
+                                                           .bytes = a->bytes,
+                                                           .n = a->n});
+    s->run.cursor = a->ordinal;
+    add_events(&r, &s->shard->events);
+    record_end(&r);
+    run_trace_envelope(s, a->envelope->message_type, began_us);
+}
+
 bool
 record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type)
 {
-    struct arena *arena = &s->shard->arena;
     struct envelope envelope;
-    struct raw_event raw = {.kind = RAW_STREAM_ENVELOPE, .envelope = &envelope};
-    int64_t ordinal = s->run.cursor, began_us = clock_wall_us();
-    struct record r;
-    bool whole;
+    struct accepted a = {.envelope = &envelope, .bytes = bytes, .n = n, .ordinal = s->run.cursor};
+    bool ours = read_envelope(s, bytes, n, &envelope, &a.whole);
 
-    arena_reset(arena);
-    whole = envelope_read(bytes, n, arena, &envelope);
     *message_type = envelope.message_type;
-    if (envelope.session_id[0] && strcmp(envelope.session_id, s->run.session_id) != 0)
+    if (!ours || !is_first(s, &envelope))
         return false;
-    if (envelope.message_id[0] && !is_new(s, &envelope, envelope_key(arena, envelope.message_id))) {
-        meter_add(METER_DUPLICATES, 1, "session");
-        return false;
-    }
     /*
      * A runtime may compact before it sends the last message: what it reported as compacted has
      * counted this one already.
@@ -724,24 +774,37 @@ record_envelope(struct session *s, const void *bytes, size_t n, const char **mes
         strcmp(envelope.message_type, "Commitment") == 0)
         s->compacted_to = 0;
     else
-        ordinal++;
-    raw.received_ms = clock_wall_ms();
-    if (whole)
-        normalize(&s->normalizer, &raw, arena, &s->shard->events);
-    record_begin(&r, s);
-    r.now_ms = raw.received_ms;
-    count_received(r.batch, &envelope, whole);
-    add_raw(&r, &(struct raw_row){.source = "session",
-                                  .ordinal = ordinal,
-                                  .envelope = &envelope,
-                                  .undecodable = !whole,
-                                  .body = bytes,
-                                  .body_len = n});
-    s->run.cursor = ordinal;
-    add_events(&r, &s->shard->events);
-    record_end(&r);
-    run_trace_envelope(s, envelope.message_type, began_us);
+        a.ordinal++;
+    a.received_ms = clock_wall_ms();
+    store_envelope(s, &a);
     return true;
+}
+
+bool
+record_is_new(struct session *s, const void *bytes, size_t n)
+{
+    struct envelope envelope;
+    bool whole;
+
+    return read_envelope(s, bytes, n, &envelope, &whole) && is_first(s, &envelope);
+}
+
+void
+record_spooled(struct session *s, const void *bytes, size_t n, int64_t received_ms,
+               const char **message_type)
+{
+    struct envelope envelope;
+    struct accepted a = {.envelope = &envelope,
+                         .bytes = bytes,
+                         .n = n,
+                         .ordinal = s->run.cursor + 1,
+                         .received_ms = received_ms};
+
+    read_envelope(s, bytes, n, &envelope, &a.whole);
+    *message_type = envelope.message_type;
+    if (envelope.message_id[0]) /* an owner that did not receive it has not seen it yet */
+        is_new(s, &envelope, envelope_key(&s->shard->arena, envelope.message_id));
+    store_envelope(s, &a);
 }
 
 /* Takes no ordinal. The row it was read from goes in the transaction that brings its events. */

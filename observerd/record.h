@@ -55,6 +55,10 @@ void record_closed(struct record *r);
  * dropped and counts for nothing. *message_type lives until the arena is reset.
  */
 bool record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type);
+/* The same in two steps, with the spool in between: whether it is new, and what it is later. */
+bool record_is_new(struct session *s, const void *bytes, size_t n);
+void record_spooled(struct session *s, const void *bytes, size_t n, int64_t received_ms,
+                    const char **message_type);
 struct ambient_mail;
 /*
  * One envelope of the signal watch, straight or out of its table: no ordinal, the cursor stays. A

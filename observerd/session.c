@@ -142,7 +142,7 @@ session_close_stream(struct session *s)
     if (s->stream)
         rt_stream_cancel(s->stream);
     s->stream = NULL;
-    if (s->parked)
+    if (s->parked && !s->waiting.len)
         shard_forget_parked(s->shard, s);
     if (s->stream_counted) {
         s->stream_counted = false;
@@ -303,7 +303,7 @@ start_handing(struct session *s)
 void
 session_hand_over(struct session *s, int64_t ordinal)
 {
-    if (s->state != SESSION_STREAMING || s->moving || ordinal > s->run.cursor)
+    if (s->state != SESSION_STREAMING || s->moving || s->ahead || ordinal > s->run.cursor)
         return;
     s->has_heir = true;
     start_handing(s);
@@ -312,7 +312,7 @@ session_hand_over(struct session *s, int64_t ordinal)
 void
 session_leave(struct session *s)
 {
-    if ((s->state == SESSION_AWAITING && !s->stream) || s->state == SESSION_LINGERING)
+    if ((s->state == SESSION_AWAITING && !s->stream && !s->ahead) || s->state == SESSION_LINGERING)
         start_handing(s);
 }
 
@@ -425,6 +425,7 @@ session_adopt(struct shard *shard, struct run_seed *seed)
     run_trace_begin(s);
     s->open_by_ms = now + s->run.poll_remaining_ms;
     s->lag_window_ms = now;
+    s->ahead = shard_spooled(shard, s->run.run_key, s->run.epoch, s->run.cursor);
     HASH_ADD(by_key, shard->by_key, run.run_key, sizeof s->run.run_key, s);
     HASH_ADD_KEYPTR(by_session, shard->by_session, s->run.session_id, strlen(s->run.session_id), s);
     session_look_for_signals(s);
@@ -467,6 +468,7 @@ session_drop(struct session *s)
     if (s->call)
         rt_call_cancel(s->call);
     session_forget_held(s);
+    buf_fini(&s->waiting);
     session_close_stream(s);
     timer_cancel(&shard->timers, &s->timer);
     timer_cancel(&shard->timers, &s->flush);
@@ -485,6 +487,9 @@ session_drop(struct session *s)
 void
 session_drain(struct session *s)
 {
+    if (!session_spool_waiting(s))
+        session_log(s, LOG_ERROR, "an envelope is not stored, the spool is full", NULL);
+    buf_fini(&s->waiting);
     session_close_stream(s);
     store_last(s);
 }
@@ -493,6 +498,8 @@ void
 session_unpark(struct session *s)
 {
     s->parked = false;
-    if (s->stream && !s->moving)
+    if (!session_spool_waiting(s))
+        shard_park(s->shard, s);
+    else if (s->stream && !s->moving)
         rt_stream_resume(s->stream);
 }

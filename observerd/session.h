@@ -38,6 +38,7 @@ struct rt_call;
 struct rt_stream;
 struct shard;
 struct shard_order;
+struct spool_record;
 struct writer;
 struct writer_result;
 
@@ -100,6 +101,12 @@ struct session {
     int64_t asked_ms;     /* when it was asked */
     int64_t known_ms;     /* as of when what the runtime says is known */
     struct rt_stream *stream;
+    /* while Postgres is away, see session_spool.c */
+    int64_t ahead;      /* envelopes behind the cursor that are in the spool, or waiting for it */
+    struct buf waiting; /* the last of them, when the spool is full */
+    int64_t waiting_ms; /* when it came */
+    bool read_again;    /* the stream has said what only counts when nothing is ahead any more */
+
     struct session *next_parked;
     bool parked, stream_counted;
     bool stream_wanted; /* not before there is a session to read */
@@ -164,6 +171,15 @@ void session_drain(struct session *s);
 void session_hand_over(struct session *s, int64_t ordinal);
 /* Free the run, once it is stored, if it has no stream of which anything could be missed. */
 void session_leave(struct session *s);
+enum session_replay { SESSION_REPLAYED, SESSION_REPLAY_LATER, SESSION_REPLAY_BROKEN };
+
+/*
+ * The record of the run that is in front of the spool: recorded, or not needed any more. Later:
+ * there is no room. Broken: one before it is missing, the run must be loaded anew.
+ */
+enum session_replay session_replay(struct session *s, const struct spool_record *r);
+/* Spooling begins: a large envelope that waits to change lanes goes with the others. */
+void session_spool_held(struct session *s);
 /* There is room again: read on. */
 void session_unpark(struct session *s);
 

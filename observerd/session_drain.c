@@ -20,6 +20,8 @@ is_drained(const struct session *s)
 {
     bool complete = s->run.cursor >= s->expected;
 
+    if (s->ahead)
+        return false;
     if (s->verdict == RUN_COMPLETED) {
         if (s->run.has_commitment)
             return true;
@@ -36,14 +38,14 @@ is_drained(const struct session *s)
 
 /*
  * Silence counts while we listen only, and the limit while we read: what waits in a parked stream
- * is not missing, however long Postgres is away.
+ * or in the spool is not missing, however long Postgres is away.
  */
 static void
 put_off(struct session *s, int64_t now)
 {
-    if (s->parked || s->moving)
+    if (s->parked || s->moving || s->ahead)
         s->drain_until_ms = now + DRAIN_LIMIT_MS;
-    if (s->parked || s->moving ||
+    if (s->parked || s->moving || s->ahead ||
         (!s->stream_refused && (!s->stream || !rt_stream_is_open(s->stream))))
         s->quiet_since_ms = now;
 }
@@ -109,6 +111,8 @@ session_drain_over(struct session *s, const struct input *in)
 {
     int64_t base = session_compacted_before(in->status->text);
 
+    if (session_comes_again(s, in->status))
+        return;
     if (base)
         session_compacted(s, base);
     if (in->status->code == RT_INVALID_ARGUMENT || in->status->code == RT_UNIMPLEMENTED)

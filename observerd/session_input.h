@@ -2,7 +2,7 @@
  * session_input.h - inside session.h: the inputs, the handlers of each state, what they share.
  *
  * Purpose    the state machine's files: session.c (table, life, the end), session_await.c,
- *            session_stream.c, session_drain.c.
+ *            session_stream.c, session_drain.c, session_spool.c.
  * Ownership, Errors, Threads: as session.h.
  */
 #ifndef MACP_OBSERVERD_SESSION_INPUT_H
@@ -81,7 +81,18 @@ int64_t session_compacted_before(const char *text);
 /* What was compacted before we read it is a gap, and the count goes on behind it. */
 void session_compacted(struct session *s, int64_t to);
 
+/* What comes while the shard spools. False: it is full, read no more. */
+bool session_spool(struct session *s, const void *bytes, size_t n);
+/* What ended the stream only counts when nothing is ahead of the run: it is opened again then. */
+bool session_comes_again(struct session *s, const struct rt_status *status);
+/* Put what waits where it belongs by now. False: there is still no room. */
+bool session_spool_waiting(struct session *s);
+/* All that was ahead of the run is recorded: the runtime's word counts again. */
+void session_caught_up(struct session *s);
+
 void session_lane_init(struct session *s);
+/* An envelope of that size is recorded in the other lane only; the move is under way. */
+bool session_must_move(struct session *s, size_t n);
 /* True: the envelope is too large for the ordinary lane and waits for the other one; read no more.
  */
 bool session_hold(struct session *s, const void *bytes, size_t n);

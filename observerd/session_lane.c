@@ -33,12 +33,20 @@ start_move(struct session *s)
 }
 
 bool
+session_must_move(struct session *s, size_t n)
+{
+    if (n < BULK_ENVELOPE || s->lane == LANE_BULK)
+        return false;
+    start_move(s);
+    return true;
+}
+
+bool
 session_hold(struct session *s, const void *bytes, size_t n)
 {
-    if (n < BULK_ENVELOPE || s->lane == LANE_BULK || s->held.len)
+    if (s->held.len || !session_must_move(s, n))
         return false;
     buf_add(&s->held, bytes, n);
-    start_move(s);
     return true;
 }
 
@@ -82,14 +90,16 @@ move_due(struct timer *t)
         timer_set(&s->shard->timers, &s->move, clock_mono_ms() + LOOK_MS);
         return;
     }
+    if (s->parked)
+        shard_forget_parked(s->shard, s); /* it waits for the other lane's room now */
     s->lane = LANE_BULK;
     s->batch_serial = 0; /* the other writer counts its own */
     s->moving = false;
     if (session_let_in(s, &type))
         session_handle(s, INPUT_ENVELOPE, &(struct input){.text = type});
-    if (!s->stream)
+    if (!s->stream && !s->waiting.len)
         return;
-    if (writer_is_full(session_writer(s)))
+    if (s->waiting.len || (writer_is_full(session_writer(s)) && !shard_is_spooling(s->shard)))
         shard_park(s->shard, s);
     else
         rt_stream_resume(s->stream);

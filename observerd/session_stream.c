@@ -27,6 +27,13 @@ enum {
 /* How long a runtime keeps a suspended session at most, and ten minutes for doubt. */
 static const int64_t dead_after_ms = (7 * 24 * 60 + 10) * 60000;
 
+/* The next message may be one that a gap has counted already, see record_envelope. */
+static bool
+is_counted(const struct session *s)
+{
+    return s->compacted_to && s->compacted_to == s->run.cursor;
+}
+
 static bool
 stream_message(void *ctx, const void *bytes, size_t n)
 {
@@ -50,6 +57,13 @@ stream_message(void *ctx, const void *bytes, size_t n)
         s->skip--;
         return true;
     }
+    if (body.number == 2 && s->ahead) { /* its place is behind what is not recorded yet */
+        session_close_stream(s);
+        s->read_again = true;
+        return false;
+    }
+    if (body.number == 1 && (s->ahead || (shard_is_spooling(s->shard) && !is_counted(s))))
+        return session_spool(s, body.data, body.len);
     if (body.number == 1 && session_hold(s, body.data, body.len))
         return false;
     if (body.number == 1 && record_envelope(s, body.data, body.len, &text)) {
@@ -58,7 +72,7 @@ stream_message(void *ctx, const void *bytes, size_t n)
         record_inline_error(s, body.data, body.len, &code, &text);
         session_handle(s, INPUT_ERROR, &(struct input){.text = text, .code = code});
     }
-    if (!s->moving && !writer_is_full(session_writer(s)))
+    if (!s->moving && (shard_is_spooling(s->shard) || !writer_is_full(session_writer(s))))
         return true;
     if (s->stream && !s->moving)
         shard_park(s->shard, s);
@@ -74,7 +88,7 @@ stream_closed(void *ctx, const struct rt_status *status)
     s->stream = NULL;
     meter_add(METER_STREAM_ERRORS, 1, rt_code_name(status->code));
     session_let_in(s, &type); /* or it would be asked for again, and may be gone by then */
-    if (s->parked)
+    if (s->parked && !s->waiting.len)
         shard_forget_parked(s->shard, s);
     if (s->stream_counted) {
         s->stream_counted = false;
@@ -110,8 +124,8 @@ has_stream(struct session *s, struct rt_stream *stream)
 void
 session_open_stream(struct session *s)
 {
-    struct rt_stream *stream =
-        rt_session_subscribe(s->shard->queue, s->run.session_id, s->run.cursor, &stream_ops, s);
+    struct rt_stream *stream = rt_session_subscribe(
+        s->shard->queue, s->run.session_id, s->run.cursor + s->ahead, &stream_ops, s);
 
     rt_stream_trace(stream, s->trace.traceparent);
     s->skip = 0;
@@ -121,7 +135,7 @@ session_open_stream(struct session *s)
 void
 session_take_stream(struct session *s, struct rt_stream *stream, int64_t at)
 {
-    s->skip = s->run.cursor - at;
+    s->skip = s->run.cursor + s->ahead - at;
     rt_stream_give(stream, &stream_ops, s);
     has_stream(s, stream);
     rt_stream_resume(stream);
@@ -316,6 +330,13 @@ set_observer_state(struct session *s, const char *state)
 void
 session_stream_snapshot(struct session *s, const struct input *in)
 {
+    if (s->ahead) { /* it is asked again when the run is where the session is */
+        if (!s->old_answer && in->meta->started_at_unix_ms == s->run.session_started_ms)
+            s->doubtful = false;
+        session_plan_check(s);
+        session_rearm(s);
+        return;
+    }
     if (s->stream && rt_stream_is_open(s->stream) &&
         clock_mono_ms() >= s->opened_at_ms + SETTLED_STREAM_MS)
         set_observer_state(s, "ok");
@@ -377,14 +398,15 @@ session_stream_no_answer(struct session *s, const struct input *in)
 {
     if (s->doubtful && !s->stream && s->reconnect_at_ms)
         back_off(s);
-    if (in->status->code == RT_NOT_FOUND) {
+    if (in->status->code == RT_NOT_FOUND && !s->ahead) {
         session_missing(s);
         return;
     }
     session_log(s, LOG_DEBUG, "GetSession", in->status->text);
     if (in->status->code == RT_UNAVAILABLE)
         shard_runtime_lost(s->shard);
-    if (s->run.session_expires_ms && clock_wall_ms() > s->run.session_expires_ms + dead_after_ms) {
+    if (!s->ahead && s->run.session_expires_ms &&
+        clock_wall_ms() > s->run.session_expires_ms + dead_after_ms) {
         session_end(s, RUN_FAILED, "runtime session expired", RUN_REASON_SESSION_EXPIRED);
         return;
     }
@@ -413,6 +435,13 @@ session_stream_envelope(struct session *s, const struct input *in)
         s->run.has_commitment = true;
     if (is_hint(in->text))
         session_ask(s);
+}
+
+/* The next message is larger than we accept. */
+static bool
+is_oversize(const struct rt_status *status)
+{
+    return status->code == RT_RESOURCE_EXHAUSTED && strstr(status->text, "larger than max");
 }
 
 /* "session history before ordinal N was compacted": N, or 0 when the text is another one. */
@@ -465,11 +494,20 @@ session_stream_error(struct session *s, const struct input *in)
 }
 
 bool
+session_comes_again(struct session *s, const struct rt_status *status)
+{
+    if (!s->ahead || (!is_oversize(status) && !session_compacted_before(status->text)))
+        return false;
+    s->read_again = true;
+    return true;
+}
+
+bool
 session_leave_out(struct session *s, const struct rt_status *status)
 {
     struct record r;
 
-    if (status->code != RT_RESOURCE_EXHAUSTED || !strstr(status->text, "larger than max"))
+    if (!is_oversize(status))
         return false;
     record_begin(&r, s);
     record_gap(&r, "oversize", s->run.cursor + 1, s->run.cursor + 1, status->text);
@@ -512,6 +550,10 @@ session_stream_over(struct session *s, const struct input *in)
     int64_t base = session_compacted_before(status->text);
 
     session_log(s, LOG_INFO, "stream ended", rt_code_name(status->code));
+    if (session_comes_again(s, status)) {
+        session_rearm(s);
+        return;
+    }
     if (base > s->run.cursor) { /* newer runtimes end the stream with it */
         session_compacted(s, base);
         s->reconnect_at_ms = clock_mono_ms();

@@ -8,6 +8,7 @@
 #include "observerd/heir.h"
 #include "observerd/message_json.h"
 #include "observerd/session.h"
+#include "observerd/spool.h"
 #include "observerd/status.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -22,6 +23,7 @@ enum {
     HELLO_REFUSED_MS = 250,
     INBOX_MAX = 1 << 16,
     TICK_MAX_MS = 1000,
+    WAIT_LOOK_MS = 20,
 };
 
 /* --- the runtime, as this shard sees it ---------------------------------------------------- */
@@ -160,12 +162,18 @@ shard_forget_parked(struct shard *s, struct session *session)
     meter_add(METER_PARKED, -1);
 }
 
+static bool
+has_room(struct shard *s, int lane)
+{
+    return shard_is_spooling(s) ? shard_spool_has_room(s) : !writer_is_full(s->writers[lane]);
+}
+
 /* First parked, first read again; each may add one message before it is full again. */
 static void
 resume_parked(struct shard *s)
 {
     for (int lane = 0; lane < LANE__COUNT; lane++)
-        while (s->parked_head[lane] && !writer_is_full(s->writers[lane])) {
+        while (s->parked_head[lane] && has_room(s, lane)) {
             struct session *session = s->parked_head[lane];
 
             shard_forget_parked(s, session);
@@ -175,8 +183,8 @@ resume_parked(struct shard *s)
 
 /* --- the queue thread's turn --------------------------------------------------------------- */
 
-static struct session *
-find(struct shard *s, int64_t run_key)
+struct session *
+shard_find(struct shard *s, int64_t run_key)
 {
     struct session *session;
 
@@ -208,7 +216,7 @@ take_results(struct shard *s, struct writer *writer)
     do {
         n = writer_take_results(writer, results, ARRAY_LEN(results));
         for (size_t i = 0; i < n; i++) {
-            struct session *session = find(s, results[i].run_key);
+            struct session *session = shard_find(s, results[i].run_key);
 
             /* The run may have been let go and claimed anew since. */
             if (session && session->run.fence != results[i].fence)
@@ -248,7 +256,7 @@ drop_seed(struct shard *s, struct run_seed *seed)
 static void
 adopt(struct shard *s, struct run_seed *seed)
 {
-    struct session *held = find(s, seed->run_key);
+    struct session *held = shard_find(s, seed->run_key);
 
     if (s->draining || (held && held->run.fence >= seed->fence)) {
         drop_seed(s, seed); /* ours already: control only made sure */
@@ -293,7 +301,7 @@ ambient_arrived(struct shard *s, struct ambient_mail *mail)
 static void
 handed(struct shard *s, const struct run_mail *m)
 {
-    struct session *session = find(s, m->run_key);
+    struct session *session = shard_find(s, m->run_key);
 
     if (!session || session->run.fence != m->fence || session->state != SESSION_HANDING)
         return;
@@ -322,7 +330,7 @@ reload(struct shard *s, const struct shard_reload *mail)
 static void
 order_arrived(struct shard *s, struct shard_order *order)
 {
-    struct session *session = find(s, order->run_key);
+    struct session *session = shard_find(s, order->run_key);
 
     order->answer = ORDER_UNKNOWN;
     if (session && !s->draining)
@@ -368,12 +376,15 @@ read_inbox(struct shard *s)
             heir_close(s, ((struct run_mail *)mail)->run_key);
             break;
         case SHARD_LET_IN:
-            session = find(s, ((struct run_mail *)mail)->run_key);
+            session = shard_find(s, ((struct run_mail *)mail)->run_key);
             if (session && !s->draining)
                 session_hand_over(session, ((struct run_mail *)mail)->ordinal);
             break;
         case SHARD_HANDED:
             handed(s, (struct run_mail *)mail);
+            break;
+        case SHARD_SETTLED:
+            s->settled = true;
             break;
         case SHARD_LEAVE:
             if (!s->draining)
@@ -399,6 +410,22 @@ writers_are_idle(const struct shard *s)
     return true;
 }
 
+/* Nothing is left to store. */
+static bool
+is_done(const struct shard *s)
+{
+    return writers_are_idle(s) && !shard_is_spooling(s);
+}
+
+/* A writer's silence must be noticed: it wakes for results and room only. So must the spool's. */
+static bool
+is_waiting(const struct shard *s)
+{
+    return s->draining ||
+           (s->spool && (spool_bytes(s->spool) > 0 || s->parked_head[LANE_ORDINARY] ||
+                         s->parked_head[LANE_BULK]));
+}
+
 static int64_t
 tick(void *ctx)
 {
@@ -409,13 +436,13 @@ tick(void *ctx)
     read_inbox(s);
     for (int lane = 0; lane < LANE__COUNT; lane++)
         take_results(s, s->writers[lane]);
+    shard_spool_turn(s);
     resume_parked(s);
     timers_run(&s->timers, clock_mono_ms());
-    if (s->draining && writers_are_idle(s))
+    if (s->draining && is_done(s))
         rt_queue_stop(s->queue);
     now = clock_mono_ms();
-    /* While draining the writer's silence must be noticed: it wakes for results and room only. */
-    return timers_next(&s->timers, now + (s->draining ? 20 : TICK_MAX_MS));
+    return timers_next(&s->timers, now + (is_waiting(s) ? WAIT_LOOK_MS : TICK_MAX_MS));
 }
 
 static void *
@@ -459,7 +486,8 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
     for (int lane = 0; lane < LANE__COUNT; lane++)
         s->parked_tail[lane] = &s->parked_head[lane];
     s->hello_timer.fire = hello_due;
-    if (!rt_queue_new(o->runtime, &s->queue, err)) {
+    if (!shard_spool_open(s, err) || !rt_queue_new(o->runtime, &s->queue, err)) {
+        spool_close(s->spool);
         json_decref(s->modes);
         free(s);
         return false;
@@ -503,20 +531,25 @@ shard_stop(struct shard *s, int64_t limit_ms)
 {
     struct mail *drain = xcalloc(1, sizeof *drain);
     int64_t until = clock_mono_ms() + limit_ms;
-    bool stored = true;
+    bool stored = true, kept = false; /* kept: what is not stored is in the spool */
 
     drain->kind = SHARD_DRAIN;
     if (!mailbox_post(&s->inbox, drain))
         free(drain);
     /* The queue thread ends when the writer is idle; Postgres may be away, so not for ever. */
-    while (!(atomic_load(&s->drained) && writers_are_idle(s)) && clock_mono_ms() < until)
+    while (!(atomic_load(&s->drained) && is_done(s)) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, 20000000}, NULL);
     rt_queue_stop(s->queue);
     pthread_join(s->thread, NULL);
+    if (s->spool && !writers_are_idle(s))
+        kept = shard_spool_batches(s);
     for (int lane = 0; lane < LANE__COUNT; lane++)
         stored =
             writer_stop(s->writers[lane], until > clock_mono_ms() ? until - clock_mono_ms() : 0) &&
             stored;
+    if (stored && s->spool && !shard_is_spooling(s))
+        spool_clear(s->spool);
+    spool_close(s->spool);
     rt_queue_free(s->queue);
     for (struct mail *mail = mailbox_take_all(&s->inbox), *next; mail; mail = next) {
         next = mail->next;
@@ -532,5 +565,5 @@ shard_stop(struct shard *s, int64_t limit_ms)
     json_decref(s->modes);
     free(s->capabilities);
     free(s);
-    return stored;
+    return stored || kept;
 }

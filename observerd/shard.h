@@ -31,6 +31,8 @@ struct ambient;
 struct tracer;
 struct heir;
 struct session;
+struct spool;
+struct spool_record;
 
 enum shard_mail {
     SHARD_ADOPT,   /* struct run_seed */
@@ -45,6 +47,7 @@ enum shard_mail {
     SHARD_LEAVE,   /* struct mail: let go what has no stream that could be missed */
     SHARD_RELOAD,  /* struct shard_reload */
     SHARD_ORDER,   /* struct shard_order: somebody wants something of a run */
+    SHARD_SETTLED, /* struct mail: the runs of the spool that are ours have all come */
 };
 
 /* Something happened to a session: look now. */
@@ -134,6 +137,8 @@ struct shard_options {
     struct ambient *ambient;    /* NULL: signals are off */
     struct tracer *tracer;      /* NULL: no traces */
     _Atomic int64_t *turned_ms; /* see status_turn; NULL: nobody asks */
+    size_t number;              /* of the shard */
+    const char *instance_id;
 };
 
 struct shard {
@@ -146,6 +151,11 @@ struct shard {
 
     /* queue thread only */
     struct timers timers;
+    struct spool *spool;                 /* NULL: streams wait when Postgres does */
+    int64_t spool_retry_ms;              /* it was full; not before */
+    uint64_t spool_stored[LANE__COUNT];  /* batches with the last of what was read from it */
+    int64_t spool_metered;               /* as published */
+    bool settled;                        /* a run of the spool that is not here is not ours */
     struct session *by_key, *by_session; /* hashes */
     struct heir *heirs;                  /* hash, see heir.h */
     /* waiting for room, first in, first out */
@@ -153,7 +163,8 @@ struct shard {
     struct arena arena;       /* of the envelope in hand */
     struct event_list events; /* of the envelope in hand */
     bool draining;
-    atomic_bool drained; /* streams are closed, what is left to store is in the batch */
+    atomic_bool spooling; /* not all of the spool is recorded: what streams bring goes there */
+    atomic_bool drained;  /* streams are closed, what is left to store is in the batch */
 
     /* the runtime, as this shard sees it */
     struct timer hello_timer;
@@ -195,8 +206,24 @@ bool shard_mode_is_supported(const struct shard *s, const char *mode);
 /* The session's stream may not read on; it is resumed when there is room. */
 void shard_park(struct shard *s, struct session *session);
 void shard_forget_parked(struct shard *s, struct session *session);
+/* Streams go into the spool, because Postgres is away or what is in there comes first. */
+bool shard_is_spooling(const struct shard *s);
+/* False: the spool is full, or the disk. */
+bool shard_spool(struct shard *s, const struct spool_record *r) MUST_CHECK;
+/* How many envelopes behind the cursor wait for the run in the spool. */
+int64_t shard_spooled(const struct shard *s, int64_t run_key, int epoch, int64_t cursor);
 /* The run is free from here on, storing nothing more: for another instance, or to be loaded anew.
  */
 void shard_let_go(struct shard *s, struct session *session, bool soon);
+
+/* --- between shard.c and shard_spool.c -------------------------------------------------------- */
+
+struct session *shard_find(struct shard *s, int64_t run_key);
+bool shard_spool_open(struct shard *s, struct err *err) MUST_CHECK;
+/* Fill it, empty it, whatever is due. */
+void shard_spool_turn(struct shard *s);
+bool shard_spool_has_room(const struct shard *s);
+/* What is in batches, so that the process may end before it is committed. */
+bool shard_spool_batches(struct shard *s) MUST_CHECK;
 
 #endif

@@ -24,6 +24,7 @@ struct writer {
     struct batch *pending;
     uint64_t past_serial; /* of the last batch that was stored or given up */
     bool sending, stopping;
+    int64_t sending_since_ms;
     bool room_wanted; /* the queue thread has parked streams */
     int64_t stop_by_ms;
     struct writer_result *results;
@@ -76,6 +77,41 @@ writer_is_idle(struct writer *w)
     idle = !w->sending && batch_is_empty(w->pending);
     pthread_mutex_unlock(&w->mu);
     return idle;
+}
+
+int64_t
+writer_stuck_ms(struct writer *w)
+{
+    int64_t ms;
+
+    pthread_mutex_lock(&w->mu);
+    ms = w->sending ? clock_mono_ms() - w->sending_since_ms : 0;
+    pthread_mutex_unlock(&w->mu);
+    return ms;
+}
+
+uint64_t
+writer_last_serial(struct writer *w)
+{
+    uint64_t serial;
+
+    pthread_mutex_lock(&w->mu);
+    serial = w->pending->serial - batch_is_empty(w->pending);
+    pthread_mutex_unlock(&w->mu);
+    return serial;
+}
+
+void
+writer_copy_logs(struct writer *w, struct buf *out)
+{
+    pthread_mutex_lock(&w->mu);
+    for (size_t i = 0; i < ARRAY_LEN(w->batches); i++) {
+        /* The one on its way is older. */
+        const struct batch *b = i == 0 ? &w->batches[w->pending == &w->batches[0]] : w->pending;
+
+        buf_add(out, b->log.p, b->log.len);
+    }
+    pthread_mutex_unlock(&w->mu);
 }
 
 bool
@@ -467,6 +503,7 @@ writer_main(void *arg)
         for (size_t i = 0; i < w->n_gone; i++)
             drop_owned(b, w->gone[i].run_key, w->gone[i].fence);
         w->sending = true;
+        w->sending_since_ms = clock_mono_ms();
         room_wanted = w->room_wanted;
         w->room_wanted = false;
         pthread_mutex_unlock(&w->mu);
@@ -479,6 +516,8 @@ writer_main(void *arg)
         pthread_mutex_lock(&w->mu);
         w->sending = false;
         w->past_serial = b->serial;
+        if (!left)
+            buf_reset(&b->log);
         if (w->n_results)
             w->o.wake(w->o.ctx);
         if (left)

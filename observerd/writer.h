@@ -8,7 +8,7 @@
  *            writer_lock and writer_unlock only. Results are taken by the shard's queue thread.
  * Errors     Postgres being away is no error: the batch is kept and sent again, and an unknown
  *            outcome is settled by reading. What a run lost is reported as a result.
- * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop: any.
+ * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop, copy_logs: any.
  */
 #ifndef MACP_OBSERVERD_WRITER_H
 #define MACP_OBSERVERD_WRITER_H
@@ -58,6 +58,14 @@ void writer_unlock(struct writer *w);
 bool writer_is_full(struct writer *w);
 /* Nothing is pending or on its way. */
 bool writer_is_idle(struct writer *w);
+
+/* How long the batch on its way has been on its way; 0: there is none. */
+int64_t writer_stuck_ms(struct writer *w);
+/* Serial of the last batch with anything in it: when the writer is past it, all so far is stored.
+ */
+uint64_t writer_last_serial(struct writer *w);
+/* The logs of what is pending and on its way, appended. */
+void writer_copy_logs(struct writer *w, struct buf *out);
 
 /* The batch with this serial, and all before it, are stored or given up. */
 bool writer_is_past(struct writer *w, uint64_t serial);

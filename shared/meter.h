@@ -98,6 +98,10 @@ enum meter_kind {
       "Time from receiving an envelope to its commit")                                             \
     X(SPOOL_BYTES, "macp_observer_spool_bytes", GAUGE, "", NONE,                                   \
       "Size of the local spool")                                                                   \
+    X(SPOOLED, "macp_observer_spooled_total", COUNTER, "", NONE,                                   \
+      "Envelopes that went through the spool because Postgres was away")                           \
+    X(SPOOL_REFUSED, "macp_observer_spool_refused_total", COUNTER, "", NONE,                       \
+      "Times that the spool took no more: it, or its disk, was full")                              \
     /* --- how it works --- */                                                                     \
     X(REMOVED, "macp_retention_removed_total", COUNTER, "kind", NONE,                              \
       "What passes of retention removed: rows, and weeks of events")                               \

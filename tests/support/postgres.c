@@ -334,21 +334,26 @@ parent_of(const char *pid)
     return behind_name && strlen(behind_name) > 4 ? strtol(behind_name + 4, NULL, 10) : 0;
 }
 
-/* Its children would work on for a moment when only the server's first process is killed. */
 static void
-kill_children(const struct postgres *pg)
+signal_children(const struct postgres *pg, int sig)
 {
     DIR *d = opendir("/proc");
 
-    process_signal(&pg->process, SIGSTOP); /* no new ones meanwhile */
     for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
         long pid = strtol(e->d_name, NULL, 10);
 
         if (pid > 0 && parent_of(e->d_name) == pg->process.pid)
-            kill((pid_t)pid, SIGKILL);
+            kill((pid_t)pid, sig);
     }
     if (d)
         closedir(d);
+}
+
+void
+postgres_hang(struct postgres *pg, bool hang)
+{
+    process_signal(&pg->process, hang ? SIGSTOP : SIGCONT); /* no new children meanwhile */
+    signal_children(pg, hang ? SIGSTOP : SIGCONT);
 }
 
 void
@@ -358,8 +363,11 @@ postgres_down(struct postgres *pg, enum postgres_end how)
         [POSTGRES_FAST] = SIGINT, [POSTGRES_IMMEDIATE] = SIGQUIT, [POSTGRES_KILL] = SIGKILL};
 
     db_disconnect(pg->admin);
-    if (how == POSTGRES_KILL && process_alive(&pg->process))
-        kill_children(pg);
+    /* Its children would work on for a moment when only the first process is killed. */
+    if (how == POSTGRES_KILL && process_alive(&pg->process)) {
+        process_signal(&pg->process, SIGSTOP); /* no new ones meanwhile */
+        signal_children(pg, SIGKILL);
+    }
     process_stop(&pg->process, signals[how], process_slow(DOWN_MS));
 }
 

@@ -53,6 +53,8 @@ pid_t postgres_pid(const struct postgres *pg);
 /* Take the server down and up again; the data stays. */
 void postgres_down(struct postgres *pg, enum postgres_end how);
 bool postgres_up(struct postgres *pg, struct err *err) MUST_CHECK;
+/* All its processes stand still, or go on: nothing is refused, and nothing answers. */
+void postgres_hang(struct postgres *pg, bool hang);
 
 /*
  * The disk is full for files whose path contains the text ("/base/", "/pg_wal/"); NULL: there is

@@ -94,14 +94,20 @@ world_find_build(char *out, size_t size, struct err *err)
     return err_set(err, ERR_IO, "no macp-observerd above the running program: build it first");
 }
 
-/* Only plain files and sockets are ever made in a world's directory. */
+/* Plain files, sockets and directories of these are made in a world's directory. */
 static void
 remove_directory(const char *dir)
 {
     DIR *d = opendir(dir);
 
-    for (struct dirent *e; d && (e = readdir(d));)
-        unlinkat(dirfd(d), e->d_name, 0);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char inner[PATH_MAX];
+
+        if (unlinkat(dirfd(d), e->d_name, 0) == 0 || errno != EISDIR || e->d_name[0] == '.')
+            continue;
+        snprintf(inner, sizeof(inner), "%s/%s", dir, e->d_name);
+        remove_directory(inner);
+    }
     if (d)
         closedir(d);
     rmdir(dir);
@@ -282,15 +288,21 @@ world_start_instance(struct world *w, size_t i, struct err *err)
 {
     struct world_instance *one = &w->instances[i];
     char url[POSTGRES_URL_LEN + 128], id[UUID_LEN + 32], name[32];
+    char variable[192] = "OBSERVERD_SPOOL_DIR=", *spool = variable + strlen(variable);
 
     if (!one->id[0])
         uuid_v4(one->id);
     snprintf(name, sizeof(name), "instance%zu", i);
     snprintf(url, sizeof(url), "DATABASE_URL=%s&application_name=%s", w->observer_url, one->id);
     snprintf(id, sizeof(id), "OBSERVERD_INSTANCE_ID=%s", one->id);
+    if (w->options.spool) {
+        snprintf(spool, sizeof(variable) - strlen(variable), "%s/spool%zu", w->dir, i);
+        if (mkdir(spool, 0700) != 0 && errno != EEXIST)
+            return err_set(err, ERR_IO, "%s: %s", spool, strerror(errno));
+    }
     one->metrics_port = process_free_port();
     return start_observer(w, &one->process, name, one->metrics_port,
-                          (const char *const[]){url, id, NULL}, err);
+                          (const char *const[]){url, id, variable, NULL}, err);
 }
 
 int

@@ -48,6 +48,7 @@ struct world_options {
     const char *runtime_bearer;       /* credential for it; NULL: the scripted one's observer */
     enum web_kind web;                /* which web server, and who starts macp-fcgi */
     int port;                         /* of the web server; 0: a free one */
+    bool spool;                       /* each instance has a directory, spool<i> in dir */
     bool without_runtime;             /* started later by world_start_runtime */
     bool without_observerd;           /* started later by world_start_observerd */
 };

@@ -161,6 +161,7 @@ struct writer {
     struct batch batch;
     bool full, locked;
     bool behind; /* what was added is not stored yet */
+    int64_t stuck_ms;
 };
 
 static struct writer writer, bulk;
@@ -169,6 +170,24 @@ bool
 writer_is_past(struct writer *w, uint64_t serial)
 {
     return !w->behind || serial == 0;
+}
+
+int64_t
+writer_stuck_ms(struct writer *w)
+{
+    return w->stuck_ms;
+}
+
+uint64_t
+writer_last_serial(struct writer *w)
+{
+    return w->batch.serial - batch_is_empty(&w->batch);
+}
+
+void
+writer_copy_logs(struct writer *w, struct buf *out)
+{
+    buf_add(out, w->batch.log.p, w->batch.log.len);
 }
 
 struct batch *
