@@ -625,6 +625,7 @@ ambient_stop(struct ambient *a, int64_t limit_ms)
     a->stop_by_ms = clock_mono_ms() + limit_ms;
     pthread_mutex_unlock(&a->mu);
     pthread_cond_signal(&a->work);
+    db_give_up_at(a->db, a->stop_by_ms);
     pthread_join(a->thread, NULL);
     left = free_left(a);
     if (left)

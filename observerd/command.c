@@ -553,6 +553,7 @@ commands_stop(struct commands *cs, int64_t limit_ms)
 {
     int64_t until = clock_mono_ms() + limit_ms;
 
+    db_give_up_at(cs->db, until);
     while (!atomic_load(&cs->stopped) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, STOP_LOOK_MS * 1000000}, NULL);
     rt_queue_stop(cs->queue);

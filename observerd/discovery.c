@@ -19,6 +19,7 @@ enum {
     INBOX_MAX = 1 << 14,
     WAITING_MAX = 1 << 16, /* sessions that wait for Postgres or for their next try */
     AT_ONCE = 64,
+    STOP_GRACE_MS = 100,
     AWAY_MIN_MS = 100,
     AWAY_MAX_MS = 1000,
     REFUSED_MIN_MS = 1000,
@@ -462,6 +463,7 @@ discovery_stop(struct discovery *d)
     d->stopping = true;
     pthread_mutex_unlock(&d->mu);
     pthread_cond_signal(&d->work);
+    db_give_up_at(d->db, clock_mono_ms() + STOP_GRACE_MS); /* others see the session, too */
     pthread_join(d->thread, NULL);
     while (d->waiting)
         forget(d, d->waiting);

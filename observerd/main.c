@@ -47,6 +47,7 @@ enum {
     RETRY_MS = 500,
     STOP_WAIT_MS = 2000,
     SPANS_WAIT_MS = 500,
+    STOP_LEAST_MS = 100,
     LEAVE_LOOK_MS = 20, /* how often we look for runs that others can take from us */
     LEAVE_BEAT_MS = 500,
     LEAVE_REST_MS = 3000,    /* what is kept of the drain limit for runs that nobody takes */
@@ -511,6 +512,17 @@ start(struct app *app, struct err *err)
                        &app->watch, err);
 }
 
+/* A server that does not answer may cost what is left of the time, no more. */
+static void
+bound_waits(struct app *app, int64_t until)
+{
+    int64_t left = until - clock_mono_ms();
+
+    db_set_timeout(app->db, left < STOP_LEAST_MS  ? STOP_LEAST_MS
+                            : left < STOP_WAIT_MS ? (int)left
+                                                  : STOP_WAIT_MS);
+}
+
 /* Others read our sessions before we stop to: as long as there are others, and time. */
 static void
 hand_over(struct app *app, int64_t until)
@@ -518,6 +530,7 @@ hand_over(struct app *app, int64_t until)
     app->claim->draining = true;
     app->heartbeat_at = 0;
     do {
+        bound_waits(app, until);
         handover_leave(app->claim->handover);
         app->claim_at = 0;
         do_due(app);
@@ -540,7 +553,8 @@ stop_outbound(struct app *app, int64_t until_ms)
     outbound_stop(app->outbound);
     tracer_free(app->tracer);
     commands_free(app->commands);
-    webhooks_stop(app->webhooks, STOP_WAIT_MS);
+    left = until_ms - clock_mono_ms();
+    webhooks_stop(app->webhooks, left > STOP_LEAST_MS ? left : STOP_LEAST_MS);
 }
 
 /* What was received is stored, then the runs are free for others at once. */
@@ -548,6 +562,7 @@ static bool
 stop(struct app *app)
 {
     int64_t drain_ms = app->cfg->observerd_drain_ms, until = clock_mono_ms() + drain_ms;
+    int64_t stored_by = until - drain_ms / 8; /* the rest is for what follows */
     bool stored = true;
     sigset_t second;
     struct err err;
@@ -555,8 +570,7 @@ stop(struct app *app)
     log_info("stopping");
     app->status.draining = true;
     supervisor_stopping(app->cfg->observerd_drain_ms);
-    if (db_timeout(app->db) > STOP_WAIT_MS)
-        db_set_timeout(app->db, STOP_WAIT_MS);
+    bound_waits(app, until);
     webhooks_quiet(app->webhooks);
     commands_quiet(app->commands);
     hand_over(app, until - (drain_ms / 4 < LEAVE_REST_MS ? drain_ms / 4 : LEAVE_REST_MS));
@@ -565,6 +579,7 @@ stop(struct app *app)
     sigaddset(&second, SIGTERM);
     sigaddset(&second, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &second, NULL);
+    bound_waits(app, stored_by);
     if (!claim_heartbeat(app->claim, &err)) /* the writers may write until the end */
         log_err(LOG_WARN, &err, "no heartbeat");
     retention_quiet(app->retention);
@@ -572,13 +587,15 @@ stop(struct app *app)
     discovery_stop(app->discovery);
     ambient_quiet(app->ambient);
     for (size_t i = 0; i < app->n_shards; i++) {
-        int64_t left = until - clock_mono_ms();
+        int64_t left = stored_by - clock_mono_ms();
 
         stored = shard_stop(app->shards[i], left > 0 ? left : 0) && stored;
     }
     ambient_stop(app->ambient, until > clock_mono_ms() ? until - clock_mono_ms() : 0);
     retention_stop(app->retention);
+    bound_waits(app, until);
     send_notifications(app);
+    bound_waits(app, until);
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
     stop_outbound(app, until);

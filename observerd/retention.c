@@ -191,6 +191,7 @@ retention_stop(struct retention *r)
     if (!r)
         return;
     retention_quiet(r);
+    db_give_up_at(r->db, clock_mono_ms()); /* the next pass does it */
     pthread_join(r->thread, NULL);
     pthread_cond_destroy(&r->work);
     pthread_mutex_destroy(&r->mu);

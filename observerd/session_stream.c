@@ -124,8 +124,8 @@ has_stream(struct session *s, struct rt_stream *stream)
 void
 session_open_stream(struct session *s)
 {
-    struct rt_stream *stream = rt_session_subscribe(
-        s->shard->queue, s->run.session_id, s->run.cursor + s->ahead, &stream_ops, s);
+    struct rt_stream *stream = rt_session_subscribe(s->shard->queue, s->run.session_id,
+                                                    s->run.cursor + s->ahead, &stream_ops, s);
 
     rt_stream_trace(stream, s->trace.traceparent);
     s->skip = 0;
@@ -596,7 +596,7 @@ is_up_to_date(const struct session *s, int64_t since_ms)
     if (s->stream_refused)
         return true; /* nothing can be read anyway */
     return s->known_ms >= since_ms && !s->behind_since_ms && s->stream &&
-           rt_stream_is_open(s->stream) && !s->parked && !s->moving;
+           rt_stream_is_open(s->stream) && !s->parked && !s->moving && !s->ahead;
 }
 
 void

@@ -533,6 +533,8 @@ shard_stop(struct shard *s, int64_t limit_ms)
     int64_t until = clock_mono_ms() + limit_ms;
     bool stored = true, kept = false; /* kept: what is not stored is in the spool */
 
+    for (int lane = 0; lane < LANE__COUNT; lane++)
+        writer_end_by(s->writers[lane], until);
     drain->kind = SHARD_DRAIN;
     if (!mailbox_post(&s->inbox, drain))
         free(drain);

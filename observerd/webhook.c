@@ -391,6 +391,7 @@ webhooks_stop(struct webhooks *w, int64_t limit_ms)
     w->stop_by_ms = clock_mono_ms() + limit_ms;
     pthread_mutex_unlock(&w->mu);
     pthread_cond_signal(&w->work);
+    db_give_up_at(w->db, clock_mono_ms() + limit_ms);
     pthread_join(w->thread, NULL);
     while (w->settled) { /* taken anew when their lease is over */
         struct delivery *d = w->settled;

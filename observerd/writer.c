@@ -24,9 +24,10 @@ struct writer {
     struct batch *pending;
     uint64_t past_serial; /* of the last batch that was stored or given up */
     bool sending, stopping;
+    bool left; /* it has stopped trying with rows in hand */
     int64_t sending_since_ms;
     bool room_wanted; /* the queue thread has parked streams */
-    int64_t stop_by_ms;
+    int64_t end_by_ms;
     struct writer_result *results;
     size_t n_results, cap_results;
     struct gone *gone;
@@ -74,7 +75,7 @@ writer_is_idle(struct writer *w)
     bool idle;
 
     pthread_mutex_lock(&w->mu);
-    idle = !w->sending && batch_is_empty(w->pending);
+    idle = !w->sending && !w->left && batch_is_empty(w->pending);
     pthread_mutex_unlock(&w->mu);
     return idle;
 }
@@ -248,7 +249,7 @@ out_of_time(struct writer *w)
     bool over;
 
     pthread_mutex_lock(&w->mu);
-    over = w->stopping && clock_mono_ms() >= w->stop_by_ms;
+    over = clock_mono_ms() >= w->end_by_ms;
     pthread_mutex_unlock(&w->mu);
     return over;
 }
@@ -261,22 +262,22 @@ pause_ms(struct writer *w, int64_t ms)
     struct timespec until;
 
     pthread_mutex_lock(&w->mu);
-    if (w->stopping && until_ms > w->stop_by_ms)
-        until_ms = w->stop_by_ms;
+    if (until_ms > w->end_by_ms)
+        until_ms = w->end_by_ms;
     until.tv_sec = until_ms / 1000;
     until.tv_nsec = until_ms % 1000 * 1000000;
     pthread_cond_timedwait(&w->work, &w->mu, &until);
     pthread_mutex_unlock(&w->mu);
 }
 
-/* While stopping, a server that does not answer may cost what is left of the limit, no more. */
+/* At the end a server that does not answer may cost what is left of the time, no more. */
 static void
 bound_waits(struct writer *w)
 {
     int64_t left;
 
     pthread_mutex_lock(&w->mu);
-    left = w->stopping ? w->stop_by_ms - clock_mono_ms() : INT64_MAX;
+    left = w->end_by_ms - clock_mono_ms();
     pthread_mutex_unlock(&w->mu);
     if (left < db_timeout(w->db))
         db_set_timeout(w->db, left > 100 ? (int)left : 100);
@@ -515,9 +516,11 @@ writer_main(void *arg)
         batch_reset(b);
         pthread_mutex_lock(&w->mu);
         w->sending = false;
-        w->past_serial = b->serial;
-        if (!left)
+        w->left = left;
+        if (!left) {
+            w->past_serial = b->serial;
             buf_reset(&b->log);
+        }
         if (w->n_results)
             w->o.wake(w->o.ctx);
         if (left)
@@ -546,9 +549,20 @@ writer_start(const struct writer_options *o)
     w->pending = &w->batches[0];
     w->pending->serial = 1;
     w->rate_from_ms = clock_mono_ms();
+    w->end_by_ms = INT64_MAX;
     if (pthread_create(&w->thread, NULL, writer_main, w) != 0)
         BUG("cannot start a thread");
     return w;
+}
+
+void
+writer_end_by(struct writer *w, int64_t mono_ms)
+{
+    pthread_mutex_lock(&w->mu);
+    w->end_by_ms = mono_ms;
+    pthread_mutex_unlock(&w->mu);
+    db_give_up_at(w->db, mono_ms);
+    pthread_cond_signal(&w->work);
 }
 
 bool
@@ -558,9 +572,8 @@ writer_stop(struct writer *w, int64_t limit_ms)
 
     pthread_mutex_lock(&w->mu);
     w->stopping = true;
-    w->stop_by_ms = clock_mono_ms() + limit_ms;
     pthread_mutex_unlock(&w->mu);
-    pthread_cond_signal(&w->work);
+    writer_end_by(w, clock_mono_ms() + limit_ms);
     pthread_join(w->thread, &left);
     batch_fini(&w->batches[0]);
     batch_fini(&w->batches[1]);

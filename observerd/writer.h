@@ -8,7 +8,8 @@
  *            writer_lock and writer_unlock only. Results are taken by the shard's queue thread.
  * Errors     Postgres being away is no error: the batch is kept and sent again, and an unknown
  *            outcome is settled by reading. What a run lost is reported as a result.
- * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop, copy_logs: any.
+ * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop, end_by,
+ * copy_logs: any.
  */
 #ifndef MACP_OBSERVERD_WRITER_H
 #define MACP_OBSERVERD_WRITER_H
@@ -48,6 +49,8 @@ struct writer_options {
 };
 
 struct writer *writer_start(const struct writer_options *o) MUST_CHECK;
+/* Whatever happens, it stops trying then (clock_mono_ms): the program ends. */
+void writer_end_by(struct writer *w, int64_t mono_ms);
 /* Commit what is pending within the time, then end the thread and free. False: rows were left. */
 bool writer_stop(struct writer *w, int64_t limit_ms);
 
@@ -56,7 +59,7 @@ struct batch *writer_lock(struct writer *w);
 void writer_unlock(struct writer *w);
 /* The pending batch has reached its bound: do not read more from the runtime. */
 bool writer_is_full(struct writer *w);
-/* Nothing is pending or on its way. */
+/* Nothing is pending, on its way, or given up. */
 bool writer_is_idle(struct writer *w);
 
 /* How long the batch on its way has been on its way; 0: there is none. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ struct db {
     char *application_name;
     PGconn *conn; /* NULL: not connected; else connected and in pipeline mode */
     int timeout_ms;
+    _Atomic int64_t give_up_ms;
     int server_timeout_ms; /* what the connection's statement_timeout was derived from */
     bool generic_plans;
     unsigned char statements[SQL__COUNT + 1]; /* enum statement_state */
@@ -81,6 +83,7 @@ db_new(const char *url, const char *application_name, int timeout_ms)
     db->url = xstrdup(url ? url : "");
     db->application_name = xstrdup(application_name);
     db_set_timeout(db, timeout_ms);
+    atomic_store(&db->give_up_ms, INT64_MAX);
     return db;
 }
 
@@ -121,6 +124,12 @@ db_set_timeout(struct db *db, int timeout_ms)
     if (timeout_ms < 1)
         BUG("a wait without a bound");
     db->timeout_ms = timeout_ms;
+}
+
+void
+db_give_up_at(struct db *db, int64_t mono_ms)
+{
+    atomic_store(&db->give_up_ms, mono_ms);
 }
 
 int
@@ -228,12 +237,15 @@ deadline_of(const struct db *db)
 
 /* Events that happened, 0 when the deadline passed first. */
 static short
-wait_for(int fd, short events, int64_t deadline)
+wait_for(const struct db *db, int fd, short events, int64_t deadline)
 {
+    enum { LOOK_MS = 200 }; /* somebody may have given up meanwhile */
+
     for (;;) {
-        int64_t left = deadline - clock_mono_ms();
+        int64_t limit = atomic_load(&db->give_up_ms);
+        int64_t left = (limit < deadline ? limit : deadline) - clock_mono_ms();
         struct pollfd p = {.fd = fd, .events = events};
-        int n = poll(&p, 1, left > 0 ? (int)left : 0);
+        int n = poll(&p, 1, left <= 0 ? 0 : left < LOOK_MS ? (int)left : LOOK_MS);
 
         if (n > 0)
             return p.revents;
@@ -263,7 +275,8 @@ next_result(struct db *db, int64_t deadline, PGresult **out, struct err *err)
         }
         if (dead || unsent < 0)
             return lost(db, "the connection to Postgres was lost", err);
-        ready = wait_for(PQsocket(db->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline);
+        ready =
+            wait_for(db, PQsocket(db->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline);
         if (!ready)
             return lost(db, "Postgres did not answer in time", err);
         if (ready & ~POLLOUT)
@@ -276,7 +289,7 @@ static bool
 take_input(struct db *db)
 {
     /* A farewell and the end of file come in two reads. */
-    while (wait_for(PQsocket(db->conn), POLLIN, 0)) {
+    while (wait_for(db, PQsocket(db->conn), POLLIN, 0)) {
         if (!PQconsumeInput(db->conn) || PQstatus(db->conn) != CONNECTION_OK)
             return false;
     }
@@ -357,7 +370,7 @@ connect_wait(struct db *db, PGconn *conn, struct err *err)
 
         if (state == PGRES_POLLING_FAILED)
             break;
-        if (!wait_for(PQsocket(conn), events, deadline)) {
+        if (!wait_for(db, PQsocket(conn), events, deadline)) {
             PQfinish(conn);
             return err_set(err, ERR_DB, "cannot connect to Postgres: no answer in time");
         }

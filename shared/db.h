@@ -40,6 +40,8 @@ void db_disconnect(struct db *db);
 bool db_is_connected(const struct db *db);
 /* Bound of each wait from now on, milliseconds. */
 void db_set_timeout(struct db *db, int timeout_ms);
+/* From any thread: no wait goes on beyond that time (clock_mono_ms), also one that has begun. */
+void db_give_up_at(struct db *db, int64_t mono_ms);
 int db_timeout(const struct db *db);
 /* Plan prepared statements once, without looking at arguments; for connections made from now on.
  * For writers, whose arguments are arrays of any length. */

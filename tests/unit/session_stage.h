@@ -235,6 +235,11 @@ writer_start(const struct writer_options *o UNUSED)
     return NULL;
 }
 
+void
+writer_end_by(struct writer *w UNUSED, int64_t mono_ms UNUSED)
+{
+}
+
 bool
 writer_stop(struct writer *w UNUSED, int64_t limit_ms UNUSED)
 {
