@@ -171,7 +171,7 @@ find_programs(struct postgres *pg, struct err *err)
 
 /* Start bin/<argv[0]>, as another user when we are root. */
 static bool
-run_program(struct postgres *pg, const char *const *args, struct err *err)
+run_program(struct postgres *pg, struct process *process, const char *const *args, struct err *err)
 {
     /*
      * Changing the user clears the signal that is sent when the parent dies, so it is asked for
@@ -205,7 +205,7 @@ run_program(struct postgres *pg, const char *const *args, struct err *err)
     if (pg->full_disk)
         env[0] = preload;
     return process_start(
-        &pg->process,
+        process,
         &(struct process_spec){
             .name = args[0], .dir = pg->dir, .argv = argv, .env = env, .death_signal = SIGQUIT},
         err);
@@ -254,7 +254,7 @@ init_cluster(struct postgres *pg, struct err *err)
     uuid_v4(pg->password);
     if (!write_file(pwfile, pg->password, err))
         return false;
-    ok = run_program(pg, args, err);
+    ok = run_program(pg, &pg->process, args, err);
     if (ok && !process_poll(has_ended, &pg->process, process_slow(UP_MS))) {
         process_stop(&pg->process, SIGKILL, 1000);
         ok = err_set(err, ERR_IO, "initdb does not end");
@@ -295,7 +295,7 @@ launch(struct postgres *pg, struct err *err)
     const char *args[] = {"postgres", "-D", data, NULL};
 
     snprintf(data, sizeof data, "%s/data", pg->dir);
-    return run_program(pg, args, err);
+    return run_program(pg, &pg->process, args, err);
 }
 
 bool
@@ -520,6 +520,50 @@ bool
 postgres_drop(struct postgres *pg, const char *name, struct err *err)
 {
     return admin_script(pg, err, "DROP DATABASE IF EXISTS %s WITH (FORCE)", name);
+}
+
+/* A client program, from its start to its end. */
+static bool
+run_client(struct postgres *pg, const char *const *args, struct err *err)
+{
+    struct process process = {0};
+    char *said;
+    int status;
+
+    if (!run_program(pg, &process, args, err))
+        return false;
+    status = process_stop(&process, 0, process_slow(UP_MS)); /* no signal: waits for it */
+    if (status == 0)
+        return true;
+    said = process_log_tail(process.log, 300);
+    err_set(err, ERR_IO, "%s ended with %d: %s", args[0], status, said);
+    free(said);
+    return false;
+}
+
+bool
+postgres_dump(struct postgres *pg, const char *name, struct err *err)
+{
+    char file[PATH_LEN], url[POSTGRES_URL_LEN];
+
+    snprintf(file, sizeof file, "%s/dump", pg->dir);
+    postgres_url(pg, name, POSTGRES_ADMIN, url);
+    return run_client(pg, (const char *const[]){"pg_dump", "-Fc", "-f", file, "-d", url, NULL},
+                      err);
+}
+
+bool
+postgres_restore(struct postgres *pg, const char *name, struct err *err)
+{
+    char file[PATH_LEN], url[POSTGRES_URL_LEN], other[POSTGRES_NAME_LEN];
+
+    snprintf(file, sizeof file, "%s/dump", pg->dir);
+    snprintf(other, sizeof other, "%.40s_restored", name);
+    postgres_url(pg, other, POSTGRES_ADMIN, url);
+    return admin_script(pg, err, "CREATE DATABASE %s TEMPLATE template0", other) &&
+           run_client(pg, (const char *const[]){"pg_restore", "-e", "-d", url, file, NULL}, err) &&
+           postgres_drop(pg, name, err) &&
+           admin_script(pg, err, "ALTER DATABASE %s RENAME TO %s", other, name);
 }
 
 bool

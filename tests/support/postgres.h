@@ -71,6 +71,14 @@ bool postgres_empty_database(struct postgres *pg, const char *encoding,
 /* Disconnects whoever is in it. Databases also go with the cluster. */
 bool postgres_drop(struct postgres *pg, const char *name, struct err *err) MUST_CHECK;
 
+/* What pg_dump says of it now, kept in a file of the cluster's; a second one replaces it. */
+bool postgres_dump(struct postgres *pg, const char *name, struct err *err) MUST_CHECK;
+/*
+ * Put that in its place: restored under another name, then swapped, so that nobody sees half of
+ * it. Disconnects whoever is in it.
+ */
+bool postgres_restore(struct postgres *pg, const char *name, struct err *err) MUST_CHECK;
+
 /* Address of a database for a role. Returns out. */
 const char *postgres_url(const struct postgres *pg, const char *database, const char *role,
                          char out[POSTGRES_URL_LEN]);
