@@ -264,6 +264,7 @@ install: $(PROGRAMS)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin/
 	install -m 644 README.md LICENSE lighttpd.conf.example fcgi/*.conf.example $(DESTDIR)$(DOCDIR)/
 	install -m 644 observerd/README.md $(DESTDIR)$(DOCDIR)/observerd.md
+	install -m 644 observerd/alerts.yml $(DESTDIR)$(DOCDIR)/
 	install -m 644 fcgi/README.md $(DESTDIR)$(DOCDIR)/fcgi.md
 	install -m 644 shared/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/macp-observer.conf
 	for unit in $(UNITS); do \
