@@ -1,6 +1,5 @@
 #include "fcgi/outcome.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
