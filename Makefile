@@ -75,7 +75,7 @@ PROTO_O := $(patsubst $(BUILD)/proto/%.c,$(BUILD)/obj/proto/%.o,$(PROTO_C))
 SQL_O   := $(BUILD)/obj/sql.gen.o
 
 .PHONY: all deps need-deps test test-built unit golden integration fault lint asan fuzz fuzz-built \
-    bench bench-built interop demo check-sql install clean tools streams-long
+    bench bench-built interop demo check-sql bench-lists install clean tools streams-long
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -237,6 +237,11 @@ bench: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) bench-built
 bench-built: $(BENCH) $(PROGRAMS) tools
 	@set -e; for b in $(BENCH); do $$b; done
+# Lists alone, on as many runs as wanted.
+BENCH_RUNS ?= 200000
+bench-lists: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) $(BUILD)/tests/bench/bench_lists all tools
+	@$(BUILD)/tests/bench/bench_lists $(BENCH_RUNS)
 
 interop: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tools

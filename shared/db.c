@@ -456,7 +456,7 @@ send_prepare(struct db *db, enum sql_id id)
     return true;
 }
 
-/* Hand one statement to libpq, preparing it when this connection has not. */
+/* Hand one statement to libpq, preparing it when this connection has not and it is to be. */
 static void
 send_statement(struct db *db, enum item_kind kind, enum sql_id id, const struct db_args *args)
 {
@@ -467,10 +467,12 @@ send_statement(struct db *db, enum item_kind kind, enum sql_id id, const struct 
         args = &none;
     if (args->n != s->n_params)
         BUG("%s takes %d arguments, not %d", s->name, s->n_params, args->n);
-    if (!send_prepare(db, id))
+    if (!s->each_time && !send_prepare(db, id))
         return;
-    if (PQsendQueryPrepared(db->conn, s->name, args->n, args->values, args->lengths, args->formats,
-                            0))
+    if (s->each_time ? PQsendQueryParams(db->conn, s->text, args->n, NULL, args->values,
+                                         args->lengths, args->formats, 0)
+                     : PQsendQueryPrepared(db->conn, s->name, args->n, args->values, args->lengths,
+                                           args->formats, 0))
         push_item(db, kind, id);
     else
         lost(db, "the connection to Postgres was lost", &db->pipeline_err);

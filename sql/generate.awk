@@ -98,18 +98,23 @@ function statement(file, text,    n, i, c, quote, r, digits, ended) {
     return r
 }
 
-function add_query(file, text,    name, sql) {
+function add_query(file, text,    name, plan, sql) {
     name = header(text, "name")
     if (name != basename(file))
         fail(file, "header says \"-- name: " name "\", the file is named " basename(file))
     if (name !~ /^[a-z][a-z0-9_]*$/)
         fail(file, "a name is lower case letters, digits and underscores")
+    plan = header(text, "plan")
+    if (plan != "" && plan != "each time")
+        fail(file, "\"-- plan: each time\" is all that can be said about a plan")
     sql = statement(file, text)
     enums = enums "    SQL_" toupper(name) ",\n"
     rows = rows "    [SQL_" toupper(name) "] = {\n        .name = \"" name "\",\n" \
         "        .params = \"" c_text(header(text, "params")) "\",\n" \
         "        .result = \"" c_text(header(text, "result")) "\",\n" \
-        "        .n_params = " n_params ",\n        .text =" c_lines(sql) ",\n    },\n"
+        "        .n_params = " n_params ",\n" \
+        "        .each_time = " (plan == "" ? "false" : "true") ",\n        .text =" c_lines(sql) \
+        ",\n    },\n"
 }
 
 function add_migration(file, text,    name, oldest) {
@@ -150,7 +155,7 @@ BEGIN {
 
     h = out ".h"
     print "/* Made by sql/generate.awk from sql/: do not edit. */" > h
-    print "#ifndef MACP_SQL_GEN_H\n#define MACP_SQL_GEN_H\n" > h
+    print "#ifndef MACP_SQL_GEN_H\n#define MACP_SQL_GEN_H\n\n#include <stdbool.h>\n" > h
     print "/* One per file of sql/queries. */" > h
     print "enum sql_id {\n" enums "    SQL__COUNT\n};\n" > h
     print "struct sql_statement {" > h
@@ -159,6 +164,7 @@ BEGIN {
     print "    const char *result;" > h
     print "    const char *text; /* without comments */" > h
     print "    int n_params;     /* highest $n */" > h
+    print "    bool each_time;   /* planned with its arguments, never prepared */" > h
     print "};\n" > h
     print "/* Indexed by enum sql_id; a row of NULLs at SQL__COUNT. */" > h
     print "extern const struct sql_statement sql_statements[SQL__COUNT + 1];\n" > h

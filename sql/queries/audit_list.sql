@@ -2,6 +2,7 @@
 -- params: 1 actor text, 2 actions json, 3 resource text, 4 resourceId text,
 --         5 createdAfter timestamptz, 6 createdBefore timestamptz (null: no such filter),
 --         7 limit bigint, 8 offset bigint
+-- plan:   each time
 -- result: audit rows, newest first: id, actor, actor_type, action, resource, resource_id, details,
 --         request_id, created_at, then the total of the filter; for an empty page one row with
 --         the total only

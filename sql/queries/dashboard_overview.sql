@@ -2,6 +2,7 @@
 -- params: 1 from timestamptz (null: the window before to), 2 windowMs bigint, 3 to timestamptz
 --         (null: now), 4 bucket minute|hour|day, 5 scenarioRef text, 6 environment text (null: no
 --         such filter)
+-- plan:   each time
 -- result: one row: kpis jsonb, charts jsonb
 --
 -- Sandbox and archived runs are in no figure. Empty buckets are not filled. Every run of the window

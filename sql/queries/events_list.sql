@@ -2,6 +2,7 @@
 -- params: 1 scenarioRef text, 2 afterTs timestamptz, 3 beforeTs timestamptz, 4 types json (null: no
 --         such filter), 5 fromMs bigint, 6 skip bigint (from that millisecond on, without its first
 --         rows), 7 limit bigint, 8 how far to count bigint
+-- plan:   each time
 -- result: events of all runs (the columns of enum event_column), then the run's id, the total of the
 --         filter, which ignores the cursor, and how many events of its millisecond stand up to this
 --         one; for an empty page one row with the total only

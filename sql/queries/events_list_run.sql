@@ -2,6 +2,7 @@
 -- params: 1 runId uuid, 2 scenarioRef text, 3 afterTs timestamptz, 4 beforeTs timestamptz,
 --         5 types json (null: no such filter), 6 afterSeq integer, 7 limit bigint, 8 how far to count
 --         bigint
+-- plan:   each time
 -- result: events of the run (the columns of enum event_column), then the run's id, the total of the
 --         filter, which ignores the cursor; for an empty page one row with the total only
 with run as materialized (

@@ -2,6 +2,7 @@
 -- params: 1 scenarioRef text, 2 afterTs timestamptz, 3 beforeTs timestamptz, 4 types json (null: no
 --         such filter), 5 fromMs bigint, 6 skip bigint, 7 limit bigint, 8 how far to count bigint,
 --         as in events_list
+-- plan:   each time
 -- result: as events_list; without a row when the scenario has so many events that events_list is
 --         quicker
 --

@@ -3,6 +3,7 @@
 --         (null: no such filter), 5 includeSandbox boolean, 6 includeArchived boolean,
 --         7 environment text, 8 scenarioRef text, 9 search text (null: no such filter),
 --         10 sortBy createdAt|updatedAt, 11 sortOrder asc|desc, 12 limit bigint, 13 offset bigint
+-- plan:   each time
 -- result: one row per run of the page (the columns of enum run_column) with the total of the
 --         filter behind them; for an empty page one row with the total and no run
 --
