@@ -215,13 +215,15 @@ make_other_rows(void)
         "(31), (400), (29), (0)) v (d);"
         "insert into webhooks (id, url, secret) values (gen_random_uuid(), 'https://x', 's');"
         "insert into webhook_deliveries (public_id, webhook_key, run_key, run_version, event, "
-        "body, status, created_at) select gen_random_uuid(), (select max(webhook_key) from "
-        "webhooks), 1, n, 'e', 'b', s, now() - d * interval '1 day' from (values "
+        "body, status, next_attempt_at, created_at) select gen_random_uuid(), (select "
+        "max(webhook_key) from webhooks), 1, n, 'e', 'b', s, 'infinity', now() - d * interval '1 "
+        "day' from (values "
         "(1, 'delivered', 31), (2, 'failed', 99), (3, 'pending', 99), (4, 'delivered', 3)) "
         "v (n, s, d);"
-        "insert into commands (kind, state, deadline, finished_at) select 'made.up', s, now(), "
-        "now() - d * interval '1 day' from (values ('done', 31), ('failed', 31), ('expired', 31), "
-        "('done', 1), ('requested', 31)) v (s, d);"
+        "insert into commands (kind, state, owner, lease_until, deadline, finished_at) select "
+        "'made.up', s, gen_random_uuid(), 'infinity', 'infinity', now() - d * interval '1 day' "
+        "from (values ('done', 31), ('failed', 31), ('expired', 31), ('done', 1), ('running', 31)) "
+        "v (s, d);"
         "insert into ambient_envelopes (session_id, sender, message_type, message_id, received_at, "
         "body) select '', 's', 't', d::text, now() - d * interval '1 day', 'x' from (values (31), "
         "(5)) v (d);");
@@ -277,7 +279,7 @@ a_pass_removes_exactly_what_is_old(void **state)
     expect_sql(&world, "2", "select count(*) from macp.audit_log where action = 'made.up'");
     expect_sql(&world, "delivered,pending",
                "select string_agg(status, ',' order by status) from macp.webhook_deliveries");
-    expect_sql(&world, "done,requested",
+    expect_sql(&world, "done,running",
                "select string_agg(state, ',' order by state) from macp.commands where kind = "
                "'made.up'");
     expect_sql(&world, "5", "select message_id from macp.ambient_envelopes where session_id = ''");
