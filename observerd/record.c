@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "observerd/ambient.h"
+#include "observerd/decoder.h"
 #include "observerd/envelope.h"
 #include "observerd/payload.h"
 #include "observerd/session_input.h"
@@ -136,7 +137,7 @@ add_event(struct record *r, struct event *e)
     if (e->type == EVENT_SIGNAL_EMITTED)
         meter_add(METER_SIGNALS, 1, jv_cstr(jv_get(e->data, "signalType")));
     run_trace_event(s, e);
-    jv_write(&data, e->data);
+    jv_write_around(&data, e->data, s->shard->events.known, s->shard->events.known_text);
     add_canonical(r, e, buf_cstr(&data), data.len);
     r->run->metrics = s->run.metrics;
     r->run->metrics_dirty = true;
@@ -722,18 +723,34 @@ struct accepted {
     const void *bytes;
     size_t n;
     int64_t ordinal, received_ms;
+    const struct decoded *decoded; /* NULL: not yet */
 };
+
+static void
+normalize_accepted(struct session *s, const struct accepted *a)
+{
+    struct raw_event raw = {
+        .kind = RAW_STREAM_ENVELOPE, .envelope = a->envelope, .received_ms = a->received_ms};
+    struct event_list *events = &s->shard->events;
+
+    if (a->decoded) {
+        normalize_decoded(&s->normalizer, a->envelope, &a->decoded->payload, a->received_ms,
+                          &s->shard->arena, events);
+        events->known = payload_inner(a->decoded->payload.value);
+        events->known_text = &a->decoded->text;
+    } else {
+        normalize(&s->normalizer, &raw, &s->shard->arena, events);
+    }
+}
 
 static void
 store_envelope(struct session *s, const struct accepted *a)
 {
     int64_t began_us = clock_wall_us();
-    struct raw_event raw = {
-        .kind = RAW_STREAM_ENVELOPE, .envelope = a->envelope, .received_ms = a->received_ms};
     struct record r;
 
     if (a->whole)
-        normalize(&s->normalizer, &raw, &s->shard->arena, &s->shard->events);
+        normalize_accepted(s, a);
     record_begin(&r, s);
     r.now_ms = a->received_ms;
     count_received(r.batch, a->envelope, a->whole);
@@ -752,15 +769,21 @@ store_envelope(struct session *s, const struct accepted *a)
                                                            .n = a->n});
     s->run.cursor = a->ordinal;
     add_events(&r, &s->shard->events);
+    s->shard->events.known = NULL;
     record_end(&r);
     run_trace_envelope(s, a->envelope->message_type, began_us);
 }
 
 bool
-record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type)
+record_envelope(struct session *s, const void *bytes, size_t n, const struct decoded *decoded,
+                const char **message_type)
 {
     struct envelope envelope;
-    struct accepted a = {.envelope = &envelope, .bytes = bytes, .n = n, .ordinal = s->run.cursor};
+    struct accepted a = {.envelope = &envelope,
+                         .bytes = bytes,
+                         .n = n,
+                         .ordinal = s->run.cursor,
+                         .decoded = decoded};
     bool ours = read_envelope(s, bytes, n, &envelope, &a.whole);
 
     *message_type = envelope.message_type;

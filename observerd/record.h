@@ -52,14 +52,17 @@ void record_closed(struct record *r);
 
 /*
  * One accepted envelope, as it travelled: gets the next ordinal. False for a duplicate, which is
- * dropped and counts for nothing. *message_type lives until the arena is reset.
+ * dropped and counts for nothing. decoded: its payload, when another thread has decoded it; may be
+ * NULL. *message_type lives until the arena is reset.
  */
-bool record_envelope(struct session *s, const void *bytes, size_t n, const char **message_type);
+bool record_envelope(struct session *s, const void *bytes, size_t n, const struct decoded *decoded,
+                     const char **message_type);
 /* The same in two steps, with the spool in between: whether it is new, and what it is later. */
 bool record_is_new(struct session *s, const void *bytes, size_t n);
 void record_spooled(struct session *s, const void *bytes, size_t n, int64_t received_ms,
                     const char **message_type);
 struct ambient_mail;
+struct decoded;
 /*
  * One envelope of the signal watch, straight or out of its table: no ordinal, the cursor stays. A
  * duplicate on either way is dropped.

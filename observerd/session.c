@@ -303,7 +303,7 @@ start_handing(struct session *s)
 void
 session_hand_over(struct session *s, int64_t ordinal)
 {
-    if (s->state != SESSION_STREAMING || s->moving || s->ahead || ordinal > s->run.cursor)
+    if (s->state != SESSION_STREAMING || s->held_up || s->ahead || ordinal > s->run.cursor)
         return;
     s->has_heir = true;
     start_handing(s);
@@ -500,6 +500,6 @@ session_unpark(struct session *s)
     s->parked = false;
     if (!session_spool_waiting(s))
         shard_park(s->shard, s);
-    else if (s->stream && !s->moving)
+    else if (s->stream && !s->held_up)
         rt_stream_resume(s->stream);
 }

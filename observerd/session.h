@@ -33,6 +33,7 @@
 #include "shared/uuid.h"
 
 struct ambient_mail;
+struct decoded;
 struct projection;
 struct rt_call;
 struct rt_stream;
@@ -90,8 +91,11 @@ struct session {
     struct run_trace trace;
 
     int lane;        /* enum shard_lane: whose batches the run's rows go into */
-    bool moving;     /* to the bulk lane, once the ordinary one has stored what it has */
-    struct buf held; /* the envelope that made it move; not recorded yet */
+    bool held_up;    /* not reading: it changes lanes, or a large payload is being decoded */
+    struct buf held; /* the large envelope that waits meanwhile */
+    bool decoding;
+    uint64_t held_token;     /* tells its decoded payload from others' */
+    struct decoded *decoded; /* NULL: not (yet) */
     struct timer move;
     uint64_t batch_serial; /* where the run's entry in the pending batch is */
     size_t batch_index;
@@ -180,6 +184,8 @@ enum session_replay { SESSION_REPLAYED, SESSION_REPLAY_LATER, SESSION_REPLAY_BRO
 enum session_replay session_replay(struct session *s, const struct spool_record *r);
 /* Spooling begins: a large envelope that waits to change lanes goes with the others. */
 void session_spool_held(struct session *s);
+/* The large payload that was asked about; taken over. */
+void session_decoded(struct session *s, struct decoded *decoded);
 /* There is room again: read on. */
 void session_unpark(struct session *s);
 

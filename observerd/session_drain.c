@@ -43,9 +43,9 @@ is_drained(const struct session *s)
 static void
 put_off(struct session *s, int64_t now)
 {
-    if (s->parked || s->moving || s->ahead)
+    if (s->parked || s->held_up || s->ahead)
         s->drain_until_ms = now + DRAIN_LIMIT_MS;
-    if (s->parked || s->moving || s->ahead ||
+    if (s->parked || s->held_up || s->ahead ||
         (!s->stream_refused && (!s->stream || !rt_stream_is_open(s->stream))))
         s->quiet_since_ms = now;
 }

@@ -102,7 +102,7 @@ session_replay(struct session *s, const struct spool_record *r)
         return SESSION_REPLAYED;
     if (r->ordinal != s->run.cursor + 1)
         return SESSION_REPLAY_BROKEN;
-    if (s->state == SESSION_AWAITING || s->moving || session_must_move(s, r->n) ||
+    if (s->state == SESSION_AWAITING || s->held_up || session_must_move(s, r->n) ||
         writer_is_full(session_writer(s)))
         return SESSION_REPLAY_LATER;
     s->ahead--;

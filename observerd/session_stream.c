@@ -66,15 +66,15 @@ stream_message(void *ctx, const void *bytes, size_t n)
         return session_spool(s, body.data, body.len);
     if (body.number == 1 && session_hold(s, body.data, body.len))
         return false;
-    if (body.number == 1 && record_envelope(s, body.data, body.len, &text)) {
+    if (body.number == 1 && record_envelope(s, body.data, body.len, NULL, &text)) {
         session_handle(s, INPUT_ENVELOPE, &(struct input){.text = text});
     } else if (body.number == 2) {
         record_inline_error(s, body.data, body.len, &code, &text);
         session_handle(s, INPUT_ERROR, &(struct input){.text = text, .code = code});
     }
-    if (!s->moving && (shard_is_spooling(s->shard) || !writer_is_full(session_writer(s))))
+    if (!s->held_up && (shard_is_spooling(s->shard) || !writer_is_full(session_writer(s))))
         return true;
-    if (s->stream && !s->moving)
+    if (s->stream && !s->held_up)
         shard_park(s->shard, s);
     return false;
 }
@@ -296,7 +296,8 @@ judge(struct session *s, const Macp__V1__SessionMetadata *meta)
         s->behind_since_ms = 0;
     else if (!s->behind_since_ms)
         s->behind_since_ms = now;
-    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked && !s->moving) {
+    else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked &&
+             !s->held_up) {
         session_log(s, LOG_WARN, "the stream is behind what the runtime has accepted", NULL);
         session_close_stream(s);
         s->behind_since_ms = 0;
@@ -596,7 +597,7 @@ is_up_to_date(const struct session *s, int64_t since_ms)
     if (s->stream_refused)
         return true; /* nothing can be read anyway */
     return s->known_ms >= since_ms && !s->behind_since_ms && s->stream &&
-           rt_stream_is_open(s->stream) && !s->parked && !s->moving && !s->ahead;
+           rt_stream_is_open(s->stream) && !s->parked && !s->held_up && !s->ahead;
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "macp/v1/core.pb-c.h"
 #include "observerd/ambient.h"
+#include "observerd/decoder.h"
 #include "observerd/heir.h"
 #include "observerd/message_json.h"
 #include "observerd/session.h"
@@ -341,6 +342,17 @@ order_arrived(struct shard *s, struct shard_order *order)
 }
 
 static void
+decoded_arrived(struct shard *s, struct decoded *decoded)
+{
+    struct session *session = shard_find(s, decoded->run_key);
+
+    if (session)
+        session_decoded(session, decoded);
+    else
+        decoder_release(s->decoder, decoded);
+}
+
+static void
 read_inbox(struct shard *s)
 {
     struct mail *mail = mailbox_take_all(&s->inbox), *next;
@@ -383,6 +395,9 @@ read_inbox(struct shard *s)
         case SHARD_HANDED:
             handed(s, (struct run_mail *)mail);
             break;
+        case SHARD_DECODED:
+            decoded_arrived(s, (struct decoded *)mail);
+            continue;
         case SHARD_SETTLED:
             s->settled = true;
             break;
@@ -493,6 +508,7 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
         return false;
     }
     mailbox_init(&s->inbox, INBOX_MAX, wake_queue, s);
+    s->decoder = decoder_start(&s->inbox, SHARD_DECODED);
     for (int lane = 0; lane < LANE__COUNT; lane++)
         s->writers[lane] =
             writer_start(&(struct writer_options){.name = lane_names[lane],
@@ -543,6 +559,7 @@ shard_stop(struct shard *s, int64_t limit_ms)
         nanosleep(&(struct timespec){0, 20000000}, NULL);
     rt_queue_stop(s->queue);
     pthread_join(s->thread, NULL);
+    decoder_stop(s->decoder);
     if (s->spool && !writers_are_idle(s))
         kept = shard_spool_batches(s);
     for (int lane = 0; lane < LANE__COUNT; lane++)
@@ -557,6 +574,8 @@ shard_stop(struct shard *s, int64_t limit_ms)
         next = mail->next;
         if (mail->kind == SHARD_ADOPT) /* owns more than its mail */
             drop_seed(s, (struct run_seed *)mail);
+        else if (mail->kind == SHARD_DECODED)
+            decoded_free((struct decoded *)mail);
         else
             free(mail);
     }

@@ -28,10 +28,11 @@
 #include "shared/price.h"
 
 struct ambient;
-struct tracer;
+struct decoder;
 struct heir;
 struct session;
 struct spool;
+struct tracer;
 struct spool_record;
 
 enum shard_mail {
@@ -44,6 +45,7 @@ enum shard_mail {
     SHARD_UNHEIR,  /* struct run_mail: it does not */
     SHARD_LET_IN,  /* struct run_mail: another instance reads this run's session; give it the run */
     SHARD_HANDED,  /* struct run_mail: it is the other one's now, or (not yes) nobody's */
+    SHARD_DECODED, /* struct decoded: a large payload that a session asked about */
     SHARD_LEAVE,   /* struct mail: let go what has no stream that could be missed */
     SHARD_RELOAD,  /* struct shard_reload */
     SHARD_ORDER,   /* struct shard_order: somebody wants something of a run */
@@ -146,10 +148,12 @@ struct shard {
     pthread_t thread;
     struct rt_queue *queue;
     struct writer *writers[LANE__COUNT];
+    struct decoder *decoder;
     struct mailbox inbox;
     struct shard_counts counts;
 
     /* queue thread only */
+    uint64_t held_tokens; /* handed out */
     struct timers timers;
     struct spool *spool;                 /* NULL: streams wait when Postgres does */
     int64_t spool_retry_ms;              /* it was full; not before */

@@ -87,6 +87,9 @@ struct event {
 struct event_list {
     struct event *items;
     size_t n, cap;
+    /* A large value in the data of several of them, and its text; NULL: none. Borrowed. */
+    const json_t *known;
+    const struct buf *known_text;
 };
 
 /* Append a zeroed event with its type, time and new empty data object; valid until the next add. */

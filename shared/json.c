@@ -396,8 +396,16 @@ jv_base64_decode(const char *p, size_t n, struct buf *out)
 
 /* --- writing ----------------------------------------------------------------------------- */
 
+/* A value inside another one whose text is there already. */
+struct known {
+    const json_t *value; /* NULL: none */
+    const struct buf *text;
+};
+
+static void write_value(struct buf *out, const json_t *v, const struct known *known);
+
 static void
-write_object(struct buf *out, const json_t *v)
+write_object(struct buf *out, const json_t *v, const struct known *known)
 {
     const char *key;
     json_t *member;
@@ -410,13 +418,13 @@ write_object(struct buf *out, const json_t *v)
         first = false;
         buf_json(out, key);
         buf_char(out, ':');
-        jv_write(out, member);
+        write_value(out, member, known);
     }
     buf_char(out, '}');
 }
 
 static void
-write_array(struct buf *out, const json_t *v)
+write_array(struct buf *out, const json_t *v, const struct known *known)
 {
     size_t n = json_array_size(v);
 
@@ -424,24 +432,28 @@ write_array(struct buf *out, const json_t *v)
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_char(out, ',');
-        jv_write(out, json_array_get(v, i));
+        write_value(out, json_array_get(v, i), known);
     }
     buf_char(out, ']');
 }
 
-void
-jv_write(struct buf *out, const json_t *v)
+static void
+write_value(struct buf *out, const json_t *v, const struct known *known)
 {
     if (!v) {
         buf_lit(out, "null");
         return;
     }
+    if (v == known->value) {
+        buf_add(out, buf_cstr(known->text), known->text->len);
+        return;
+    }
     switch (json_typeof(v)) {
     case JSON_OBJECT:
-        write_object(out, v);
+        write_object(out, v, known);
         break;
     case JSON_ARRAY:
-        write_array(out, v);
+        write_array(out, v, known);
         break;
     case JSON_STRING:
         buf_json_n(out, json_string_value(v), json_string_length(v));
@@ -462,6 +474,18 @@ jv_write(struct buf *out, const json_t *v)
         buf_lit(out, "null");
         break;
     }
+}
+
+void
+jv_write(struct buf *out, const json_t *v)
+{
+    write_value(out, v, &(struct known){0});
+}
+
+void
+jv_write_around(struct buf *out, const json_t *v, const json_t *known, const struct buf *text)
+{
+    write_value(out, v, &(struct known){known, text});
 }
 
 /* --- values ------------------------------------------------------------------------------ */

@@ -54,6 +54,8 @@ bool jv_base64_decode(const char *p, size_t n, struct buf *out) MUST_CHECK;
 
 /* Compact text, members in their order, numbers in the shortest form that round-trips. */
 void jv_write(struct buf *out, const json_t *v);
+/* The same; wherever the known value stands in v, its text is copied. known may be NULL. */
+void jv_write_around(struct buf *out, const json_t *v, const json_t *known, const struct buf *text);
 /* Shortest decimal that round-trips, exponent from 1e21 and below 1e-6; NaN, Infinity. */
 const char *jv_number_text(double v, char out[JV_NUMBER_LEN]);
 /* The same as JSON: what is not finite becomes null, negative zero 0. */

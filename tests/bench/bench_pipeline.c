@@ -164,7 +164,7 @@ feed(struct session *s, const struct bytes *b)
 {
     const char *type;
 
-    if (!record_envelope(s, b->p, b->n, &type))
+    if (!record_envelope(s, b->p, b->n, NULL, &type))
         BUG("an envelope was dropped");
 }
 

@@ -143,6 +143,23 @@ test_texts_parse_as_clients_parse_them(void **state)
 }
 
 static void
+test_known_text_stands_wherever_its_value_does(void **state)
+{
+    AUTO_JSON *v = json_pack("{s:[i], s:i}", "a", 1, "b", 2);
+    AUTO_JSON *around = json_pack("{s:O, s:[O, i]}", "x", v, "y", v, 3);
+    AUTO_BUF known = {0}, out = {0};
+
+    (void)state;
+    buf_lit(&known, "KNOWN");
+    jv_write_around(&out, around, v, &known);
+    assert_string_equal(buf_cstr(&out), "{\"x\":KNOWN,\"y\":[KNOWN,3]}");
+    buf_reset(&out);
+    jv_write_around(&out, around, NULL, NULL);
+    assert_string_equal(buf_cstr(&out),
+                        "{\"x\":{\"a\":[1],\"b\":2},\"y\":[{\"a\":[1],\"b\":2},3]}");
+}
+
+static void
 test_nul_bytes_are_never_json(void **state)
 {
     (void)state;
@@ -375,6 +392,7 @@ main(void)
         cmocka_unit_test(test_invalid_utf8_is_replaced_by_maximal_subparts),
         cmocka_unit_test(test_nul_is_replaced_but_valid_utf8),
         cmocka_unit_test(test_texts_parse_as_clients_parse_them),
+        cmocka_unit_test(test_known_text_stands_wherever_its_value_does),
         cmocka_unit_test(test_nul_bytes_are_never_json),
         cmocka_unit_test(test_depth_is_bounded),
         cmocka_unit_test(test_numbers_print_in_the_shortest_form_that_reads_back),

@@ -148,6 +148,105 @@ test_held_envelope_is_forgotten_with_a_lost_run(void **state UNUSED)
     assert_int_equal(shard.timers.n, 0);
 }
 
+/* --- large payloads ----------------------------------------------------------------------------
+ */
+
+static void
+answer_decoder(void)
+{
+    struct decoded *d = asked_decoder;
+
+    assert_non_null(d);
+    asked_decoder = NULL;
+    session_decoded(s, d);
+}
+
+/* In the bulk lane already, a large envelope held up. Its ordinal is cursor + 1. */
+static int64_t
+decoding(void)
+{
+    streaming();
+    s->lane = LANE_BULK;
+    decodes = true;
+    send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+    assert_true(stream()->parked);
+    assert_int_equal(bulk.batch.tables[BATCH_RAW].n, 0);
+    return s->run.cursor;
+}
+
+static void
+test_large_payload_is_decoded_elsewhere_and_its_text_is_used(void **state UNUSED)
+{
+    int64_t cursor = decoding();
+    size_t n;
+
+    answer_decoder();
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_int_equal(bulk.batch.tables[BATCH_RAW].n, 1);
+    assert_non_null(memmem(rows_value(&bulk.batch.tables[BATCH_CANONICAL], 13, 0, &n), n,
+                           "\"payload\":{\"decoded\":\"elsewhere\"}", 33));
+    assert_false(stream()->parked);
+    assert_false(s->held_up);
+    decodes = false; /* too busy: it is done here */
+    send_sized(stream(), "Proposal", "m3", SESSION, LARGE);
+    assert_int_equal(s->run.cursor, cursor + 2);
+}
+
+static void
+test_large_payload_waits_for_lane_and_decoder_in_any_order(void **state UNUSED)
+{
+    for (int decoder_first = 0; decoder_first < 2; decoder_first++) {
+        int64_t cursor;
+
+        streaming();
+        cursor = s->run.cursor;
+        decodes = writer.behind = true;
+        send_sized(stream(), "Proposal", "m2", SESSION, LARGE);
+        if (decoder_first)
+            answer_decoder();
+        else
+            move();
+        assert_int_equal(s->run.cursor, cursor);
+        writer.behind = false;
+        if (decoder_first)
+            move();
+        else
+            answer_decoder();
+        assert_int_equal(s->lane, LANE_BULK);
+        assert_int_equal(s->run.cursor, cursor + 1);
+        assert_false(s->held_up);
+        if (!decoder_first) {
+            close_stage(state);
+            open_stage(state);
+        }
+    }
+}
+
+static void
+test_end_of_the_stream_does_not_wait_for_the_decoder(void **state UNUSED)
+{
+    int64_t cursor = decoding();
+
+    end_stream(RT_UNAVAILABLE, "Socket closed");
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_false(s->held_up);
+    answer_decoder(); /* too late: nothing happens */
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_null(s->decoded);
+}
+
+static void
+test_decoder_that_never_answers_is_not_waited_for(void **state UNUSED)
+{
+    int64_t cursor = decoding();
+
+    move();
+    assert_int_equal(s->run.cursor, cursor + 1);
+    assert_false(stream()->parked);
+    answer_decoder();
+    assert_int_equal(s->run.cursor, cursor + 1);
+}
+
 static void
 test_drain_waits_for_a_run_that_moves(void **state UNUSED)
 {
@@ -546,6 +645,10 @@ main(void)
         T(test_held_envelope_is_recorded_when_its_stream_ends),
         T(test_held_envelope_is_recorded_when_the_program_stops),
         T(test_held_envelope_is_forgotten_with_a_lost_run),
+        T(test_large_payload_is_decoded_elsewhere_and_its_text_is_used),
+        T(test_large_payload_waits_for_lane_and_decoder_in_any_order),
+        T(test_end_of_the_stream_does_not_wait_for_the_decoder),
+        T(test_decoder_that_never_answers_is_not_waited_for),
         T(test_drain_waits_for_a_run_that_moves),
         T(test_streaming_stream_that_ends_while_parked_is_not_parked_any_more),
         T(test_streaming_compacted_history_is_a_gap_and_its_last_message_is_counted_once),
