@@ -141,7 +141,6 @@ runtime_listens() {
 }
 
 launch_runtime() {
-    read -r RPC_PORT METRICS_PORT < <(free_ports 2)
     env NO_COLOR=1 RUST_LOG=info,macp_runtime=debug \
         MACP_BIND_ADDR="127.0.0.1:$RPC_PORT" MACP_METRICS_ADDR="127.0.0.1:$METRICS_PORT" \
         MACP_ALLOW_INSECURE=1 MACP_DATA_DIR="$WORK/runtime-data" MACP_SHUTDOWN_DRAIN_SECS=1 \
@@ -149,18 +148,22 @@ launch_runtime() {
             {\"token\": \"tok-planner\", \"sender\": \"$PLANNER\"},
             {\"token\": \"tok-reviewer\", \"sender\": \"$REVIEWER\", \"can_start_sessions\": false},
             {\"token\": \"tok-tester\", \"sender\": \"$TESTER\", \"can_start_sessions\": false},
-            {\"token\": \"tok-observer\", \"sender\": \"$OBSERVER\", \"can_start_sessions\": false, \"is_observer\": true}]" \
-        "$CACHE/runtime/bin/macp-runtime" >"$WORK/runtime.log" 2>&1 &
+            {\"token\": \"tok-observer\", \"sender\": \"$OBSERVER\", \"can_start_sessions\": false, \"is_observer\": true,
+             \"can_manage_mode_registry\": true}]" \
+        "$CACHE/runtime/bin/macp-runtime" >>"$WORK/runtime.log" 2>&1 &
     RUNTIME_PID=$!
     until_true 20 "the runtime does not listen" runtime_listens
 }
 
 start_runtime() {
     local installed running tries=5
-    launch_runtime
-    while port_was_taken; do
-        [ $((tries -= 1)) -gt 0 ] || fail "no free port for the runtime"
+    while
+        read -r RPC_PORT METRICS_PORT < <(free_ports 2)
+        : >"$WORK/runtime.log"
         launch_runtime
+        port_was_taken
+    do
+        [ $((tries -= 1)) -gt 0 ] || fail "no free port for the runtime"
     done
     installed=$(sed -n 's/^"macp-runtime \([^ ]*\) .*/\1/p' "$CACHE/runtime/.crates.toml")
     running=$(sed -n 's/.*macp-runtime v\([^ ]*\) listening.*/\1/p' "$WORK/runtime.log")
@@ -237,6 +240,26 @@ play() { # DIR
     until_true 10 "signals of the session are not stored: $1/check.txt" compare "$1"
 }
 
+# --- what people do to a run ------------------------------------------------------------------------
+
+control() { # SCENE
+    "$CACHE/venv/bin/python" "$HERE/control.py" --runtime "127.0.0.1:$RPC_PORT" --api "$API" --key "$KEY" \
+        --agent "$PLANNER=tok-planner" --state "$WORK/restart.json" "$1" 2>"$WORK/control.log" ||
+        fail "$(grep '^control:' "$WORK/control.log" || tail -n 3 "$WORK/control.log")"
+}
+
+# Killed, and started again on the same port with what is on its disk.
+restart_runtime() {
+    stop "$RUNTIME_PID" KILL
+    launch_runtime
+}
+
+never_spoke() {
+    sed 's/\x1b\[[0-9;]*m//g' "$WORK/runtime.log" |
+        grep -E 'session started|message accepted' | grep -E "sender=$OBSERVER( |\$)" >"$WORK/spoke.txt" || return 0
+    fail "the runtime accepted envelopes of $OBSERVER: $(head -n 1 "$WORK/spoke.txt")"
+}
+
 # --- all of it ----------------------------------------------------------------------------------
 
 install_runtime
@@ -255,4 +278,10 @@ done
 curl -fsS "http://127.0.0.1:$METRICS_PORT/metrics" >"$WORK/metrics.txt" || fail "the runtime's metrics"
 "$CACHE/venv/bin/python" "$HERE/check.py" runtime "$OBSERVER" "$WORK/metrics.txt" "$WORK/runtime.log" "${sent[@]}" ||
     fail "the runtime's own account differs"
-say "PASSED: $SESSIONS sessions"
+for scene in discover delegate callback before; do
+    control "$scene"
+done
+restart_runtime
+control after
+never_spoke
+say "PASSED: $SESSIONS sessions, and what people do to a run"
