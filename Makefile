@@ -74,7 +74,7 @@ objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PROTO_O := $(patsubst $(BUILD)/proto/%.c,$(BUILD)/obj/proto/%.o,$(PROTO_C))
 SQL_O   := $(BUILD)/obj/sql.gen.o
 
-.PHONY: all deps need-deps test test-built unit golden integration fault lint asan fuzz fuzz-built \
+.PHONY: tsan tsan-built all deps need-deps test test-built unit golden integration fault lint asan fuzz fuzz-built \
     bench bench-built interop demo check-sql bench-lists install clean tools streams-long
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -222,6 +222,13 @@ check-sql: $(BUILD)/tests/sqlcheck
 # The same programs and tests, instrumented, in a folder of their own.
 asan: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined test-built
+
+# What threads share without gRPC, which no race detector can see into: batches, mailboxes, spool.
+THREADED := $(patsubst %,$(BUILD)/tests/unit/test_%,writer mailbox notifier spool)
+tsan: need-deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread tsan-built
+tsan-built: $(THREADED)
+	@$(RUN_TESTS) tsan $(THREADED)
 
 FUZZ_SECONDS ?= 10
 fuzz: need-deps
