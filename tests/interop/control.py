@@ -197,6 +197,7 @@ def callback(api, planner, _state):
 
     status, body = api.call("POST", f"/runs/{runs[1]}/cancel", {"reason": "just listen"})
     demand(status == 202 and body["status"] == "running", f"cancel that nobody carries out: {status} {body}")
+    demand(sessions[runs[1]].propose("blue", "blue").ok, "Proposal")
     Planner.commit(sessions[runs[1]])
     api.await_status(runs[1], "completed")
     print(f"  run {runs[1]}: asked for, never confirmed, observed to its own end")
