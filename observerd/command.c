@@ -105,7 +105,8 @@ take(struct commands *cs, const struct db_result *rows, int row)
     c->facts.optimistic = cs->o.cfg->cancel_optimistic;
     c->args = jv_parse(db_text(rows, row, COL_ARGS), db_len(rows, row, COL_ARGS));
     c->accepted = !db_null(rows, row, COL_RESULT);
-    c->accepted_for_ms = db_int(rows, row, COL_ACCEPTED_FOR);
+    if (c->accepted) /* else it is another one's, which the run shows, too */
+        c->accepted_for_ms = db_int(rows, row, COL_ACCEPTED_FOR);
     c->run_key = db_int(rows, row, COL_RUN_KEY);
     if (c->run_key) {
         uuid_lower(db_text(rows, row, COL_RUN_ID), c->run_id);

@@ -599,6 +599,8 @@ stop(struct app *app)
     if (!claim_leave(app->claim, &err))
         log_err(LOG_WARN, &err, "runs stay claimed until the lease has passed");
     stop_outbound(app, until);
+    for (size_t i = 0; i < app->n_shards; i++)
+        shard_free(app->shards[i]); /* commands were posted to them until now */
     if (!stored)
         log_error("some envelopes were not stored; they are read again at the next start");
     return stored;

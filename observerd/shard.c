@@ -569,6 +569,14 @@ shard_stop(struct shard *s, int64_t limit_ms)
     if (stored && s->spool && !shard_is_spooling(s))
         spool_clear(s->spool);
     spool_close(s->spool);
+    return stored || kept;
+}
+
+void
+shard_free(struct shard *s)
+{
+    if (!s)
+        return;
     rt_queue_free(s->queue);
     for (struct mail *mail = mailbox_take_all(&s->inbox), *next; mail; mail = next) {
         next = mail->next;
@@ -586,5 +594,4 @@ shard_stop(struct shard *s, int64_t limit_ms)
     json_decref(s->modes);
     free(s->capabilities);
     free(s);
-    return stored || kept;
 }

@@ -193,8 +193,10 @@ shard_of(struct shard *const *shards, size_t n, int64_t run_key)
 {
     return shards[(uint64_t)run_key % n];
 }
-/* Close streams, commit what is there, end the threads, free. False: rows were left behind. */
+/* Close streams, commit what is there, end the threads. False: rows were left behind. */
 bool shard_stop(struct shard *s, int64_t limit_ms);
+/* Stopped, and nobody posts any more: until then mail is taken and never read. NULL is fine. */
+void shard_free(struct shard *s);
 
 /* One of the mails about a run, to a shard or to control; false: not posted. */
 bool run_mail_post(struct mailbox *to, int kind, const struct run_mail *what) MUST_CHECK;

@@ -284,24 +284,33 @@ nobody_to_ask_is_told_at_once(void **state)
 /* --- cancel: the agent is asked ------------------------------------------------------------------
  */
 
+/* A run whose agent cancels its session when it is asked to. */
 static void
-agent_that_cancels_its_session_ends_the_run(void **state)
+start_obeying_run(struct posted *out)
 {
-    char path[WORLD_SESSION_LEN + 32], url[WORLD_SESSION_LEN + 64], request[4096], wanted[256];
+    char path[WORLD_SESSION_LEN + 32], url[WORLD_SESSION_LEN + 64];
     json_t *descriptor;
-    struct posted run;
 
-    (void)state;
-    expect_new_session(run.session);
-    snprintf(path, sizeof path, "/obey/%s", run.session);
-    descriptor = world_descriptor(MODE, run.session);
+    expect_new_session(out->session);
+    snprintf(path, sizeof path, "/obey/%s", out->session);
+    descriptor = world_descriptor(MODE, out->session);
     json_object_set_new(json_object_get(descriptor, "session"), "metadata",
                         json_pack("{s:{s:s, s:s}}", "cancelCallback", "url",
                                   agent_url(agent, path, url, sizeof url), "bearer",
                                   "of-the-agent"));
-    expect_posted_as(&world, descriptor, &run);
-    open_session(run.session, PLANNER);
-    expect_status(&world, run.run, "running");
+    expect_posted_as(&world, descriptor, out);
+    open_session(out->session, PLANNER);
+    expect_status(&world, out->run, "running");
+}
+
+static void
+agent_that_cancels_its_session_ends_the_run(void **state)
+{
+    char path[WORLD_SESSION_LEN + 32], request[4096], wanted[256];
+    struct posted run;
+
+    (void)state;
+    start_obeying_run(&run);
     snprintf(path, sizeof path, "/runs/%s/cancel", run.run);
     expect_said("POST", path, "{\"reason\":\"say \\\"no\\\" \\u2014 \\n\"}", 201,
                 "\"status\":\"cancelled\"");
@@ -343,6 +352,21 @@ agent_that_only_promises_gets_a_202_and_is_believed_later(void **state)
                        "using (run_key) where r.id = '%s'",
                        run.run);
     expect_audit(run.run, "run.cancelled", "accepted");
+}
+
+/* Whoever agreed an hour ago and did nothing is asked anew, and waited for as the first time. */
+static void
+promise_that_was_not_kept_shortens_no_later_wait(void **state)
+{
+    struct posted run;
+
+    (void)state;
+    start_obeying_run(&run);
+    expect_sql(&world, "",
+               "update macp.runs set cancel_requested_at = now() - interval '1 hour' "
+               "where id = '%s'",
+               run.run);
+    expect_text(command(&run, "cancel", 201), "status", "cancelled");
 }
 
 static void
@@ -681,6 +705,35 @@ agents_that_hang_do_not_keep_readers_waiting(void **state)
                        "macp.runs where callback_url like '%%/hang')");
 }
 
+/* One agent has promised and its run is looked at all the time; the answer of the other is awaited
+ * beyond the end of the shards. */
+static void
+observer_leaves_in_order_while_agents_are_asked(void **state)
+{
+    static const char *const paths[] = {"/ok", "/hang"};
+    struct flood asked[ARRAY_LEN(paths)] = {0};
+    struct err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        int before = agent_calls(agent, paths[i]);
+        struct posted run;
+
+        start_run(paths[i], PLANNER, &run);
+        asked[i].http = world.http;
+        snprintf(asked[i].path, sizeof asked[i].path, "/runs/%s/cancel", run.run);
+        atomic_fetch_add(&flooding, 1);
+        if (pthread_create(&asked[i].thread, NULL, flood_main, &asked[i]) != 0)
+            fail_msg("no thread");
+        while (agent_calls(agent, paths[i]) == before)
+            process_pause(5);
+    }
+    assert_int_equal(world_stop_observerd(&world, process_slow(10000)), 0);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        pthread_join(asked[i].thread, NULL);
+    expect_ok(world_start_observerd(&world, &err), &err, "observerd");
+}
+
 /* --- nobody there --------------------------------------------------------------------------------
  */
 
@@ -829,6 +882,7 @@ main(void)
         cmocka_unit_test(nobody_to_ask_is_told_at_once),
         cmocka_unit_test(agent_that_cancels_its_session_ends_the_run),
         cmocka_unit_test(agent_that_only_promises_gets_a_202_and_is_believed_later),
+        cmocka_unit_test(promise_that_was_not_kept_shortens_no_later_wait),
         cmocka_unit_test(agent_that_fails_is_a_502_without_its_address),
         cmocka_unit_test(suspend_and_resume_follow_the_runtime),
         cmocka_unit_test(suspend_that_the_runtime_refuses_leaves_the_run),
@@ -840,6 +894,7 @@ main(void)
         cmocka_unit_test(overlong_policy_ids_are_refused),
         cmocka_unit_test(breaker_reset_reaches_every_observer),
         cmocka_unit_test(agents_that_hang_do_not_keep_readers_waiting),
+        cmocka_unit_test(observer_leaves_in_order_while_agents_are_asked),
         cmocka_unit_test(command_without_an_observer_lives_on),
         cmocka_unit_test(command_that_nobody_carries_out_in_time_expires),
         cmocka_unit_test(command_of_an_observer_that_was_killed_is_finished_by_another),
