@@ -74,20 +74,16 @@ remove_heir(struct handover *h, size_t i)
     h->heirs[i] = h->heirs[--h->n_heirs];
 }
 
+/* It may have become ours just now: what the rows say after that is looked at next. */
 static bool
-drop_heir(struct handover *h, size_t i, struct err *err)
+drop_heir(struct handover *h, int64_t run_key, struct err *err)
 {
-    const struct run_mail gone = {.run_key = h->heirs[i].run_key};
     struct db_args args;
 
     db_args_init(&args);
     db_arg_text(&args, h->claim->instance_id);
-    db_arg_int(&args, gone.run_key);
-    if (!db_run(h->claim->db, SQL_HEIR_DROP, &args, NULL, err) ||
-        !tell_shard(h, SHARD_UNHEIR, &gone))
-        return false;
-    remove_heir(h, i);
-    return true;
+    db_arg_int(&args, run_key);
+    return db_run(h->claim->db, SQL_HEIR_DROP, &args, NULL, err);
 }
 
 static bool
@@ -120,7 +116,7 @@ report_heirs(struct handover *h, struct err *err)
                 return false;
             told = true;
         } else if (run->state == HEIR_LOST || now >= run->give_up_ms) {
-            if (!drop_heir(h, i, err))
+            if (!drop_heir(h, run->run_key, err))
                 return false;
         }
     }

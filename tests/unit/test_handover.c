@@ -289,6 +289,42 @@ test_heir_that_cannot_read_leaves_the_run_to_its_owner(void **state UNUSED)
 }
 
 static void
+test_run_that_was_given_is_not_given_up(void **state UNUSED)
+{
+    int64_t key = have_runs(1);
+    struct run_mail m;
+
+    owner_leaves();
+    heir_reads(key, 9);
+    handover_stored(owner.claim->handover, &(struct run_mail){.run_key = key, .fence = 4});
+    work(&owner);
+    assert_int_equal(runs_of(&heir), 1);
+    /* Its stream is lost before it knows: nobody else would ever take the run. */
+    handover_heard(heir.claim->handover, &(struct run_mail){.run_key = key, .yes = false});
+    work(&heir);
+    assert_int_equal(mails(&heir, SHARD_ADOPT, &m), 1);
+    assert_int_equal(m.fence, 5);
+}
+
+static void
+test_run_is_not_given_to_an_heir_that_is_giving_up(void **state UNUSED)
+{
+    int64_t key = have_runs(1);
+    struct run_mail m;
+    struct err err;
+
+    owner_leaves();
+    heir_reads(key, 9);
+    ok(db_script(admin, "begin; delete from macp.run_heirs", &err), &err);
+    handover_stored(owner.claim->handover, &(struct run_mail){.run_key = key, .fence = 4});
+    work(&owner);
+    ok(db_script(admin, "commit", &err), &err);
+    assert_int_equal(mails(&owner, SHARD_HANDED, &m), 1);
+    assert_false(m.yes);
+    assert_int_equal(runs_of(&owner), 1);
+}
+
+static void
 test_run_is_not_given_to_an_heir_that_died(void **state UNUSED)
 {
     int64_t key = have_runs(1);
@@ -391,6 +427,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(test_run_of_a_leaving_instance_goes_to_an_heir_that_reads_it),
         T(test_heir_that_cannot_read_leaves_the_run_to_its_owner),
+        T(test_run_that_was_given_is_not_given_up),
+        T(test_run_is_not_given_to_an_heir_that_is_giving_up),
         T(test_run_is_not_given_to_an_heir_that_died),
         T(test_run_is_not_given_to_an_heir_that_is_ahead_of_what_is_stored),
         T(test_heir_of_a_dead_owner_claims_the_run_and_does_not_hand_it_to_itself),
