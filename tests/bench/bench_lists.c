@@ -60,8 +60,8 @@ static const char *const paths[] = {
     "/runs?createdBefore={month}",
     "/runs?createdAfter={month}&createdBefore={week}&sortBy=updatedAt",
     "/runs?status=failed&environment=staging&tags=nightly&search=a",
-    "/runs?status=completed&environment=production&scenarioRef=scenario-1&search=policy.v1"
-    "&sortBy=updatedAt",
+    ("/runs?status=completed&environment=production&scenarioRef=scenario-1&search=policy.v1"
+     "&sortBy=updatedAt"),
     "/runs?status=cancelled&environment=development&tags=team-3&search=q&createdAfter={month}",
     "/events",
     "/events?limit=10000",
