@@ -46,30 +46,6 @@ static const char *const runtime_args[] = {"--max-streams", "128", NULL};
 /* --- a world -----------------------------------------------------------------------------------
  */
 
-struct use {
-    double observerd, postgres, runtime;
-    int64_t at_ms;
-};
-
-static void
-note_use(const struct world *w, pid_t observer, struct use *out)
-{
-    out->observerd = cpu_seconds(observer);
-    out->postgres = cpu_seconds_of_family(postgres_pid(w->postgres));
-    out->runtime = cpu_seconds(w->runtime.pid);
-    out->at_ms = clock_mono_ms();
-}
-
-static void
-print_use(const struct use *from, const struct use *to)
-{
-    double seconds = (double)(to->at_ms - from->at_ms) / 1000;
-
-    printf("  cores used: observerd %.3f   Postgres %.3f   runtime %.3f   (over %.0f s)\n",
-           (to->observerd - from->observerd) / seconds, (to->postgres - from->postgres) / seconds,
-           (to->runtime - from->runtime) / seconds, seconds);
-}
-
 static bool
 open_world(struct world *w, struct postgres **cluster, bool instances, struct err *err)
 {
@@ -145,7 +121,7 @@ measure_idle(struct err *err)
 {
     struct postgres *cluster = NULL;
     struct world w = {0};
-    struct use before, after;
+    struct cpu_use before, after;
     int64_t began = 0;
     json_t *ids = NULL;
     bool ok = open_world(&w, &cluster, false, err);
@@ -161,10 +137,10 @@ measure_idle(struct err *err)
         printf("  opened, discovered and streaming after %.1f s\n",
                (double)(clock_mono_ms() - began) / 1000);
         process_pause(5000); /* what the opening has left to do */
-        note_use(&w, w.observerd.pid, &before);
+        cpu_note(&w, &before);
         process_pause(IDLE_MS); /* the measurement itself */
-        note_use(&w, w.observerd.pid, &after);
-        print_use(&before, &after);
+        cpu_note(&w, &after);
+        cpu_print(&before, &after);
         printf("  observerd: %.0f MiB resident, %.0f MiB at its peak\n",
                (double)memory_kib(w.observerd.pid) / 1024,
                (double)memory_peak_kib(w.observerd.pid) / 1024);
@@ -199,7 +175,7 @@ measure_busy(struct err *err)
 {
     struct postgres *cluster = NULL;
     struct world w = {0};
-    struct use before, after;
+    struct cpu_use before, after;
     json_t *answer = NULL;
     char wanted[32];
     bool ok = open_world(&w, &cluster, false, err);
@@ -208,7 +184,7 @@ measure_busy(struct err *err)
            (double)BUSY_RATE / BUSY_SESSIONS, BUSY_SECONDS);
     fflush(stdout);
     if (ok) {
-        note_use(&w, w.observerd.pid, &before);
+        cpu_note(&w, &before);
         answer = runtime_ctl_call(&w.ctl,
                                   json_pack("{s:s, s:i, s:i, s:i, s:b, s:b}", "cmd", "pump",
                                             "sessions", BUSY_SESSIONS, "envelopes",
@@ -219,10 +195,10 @@ measure_busy(struct err *err)
         ok = answer && wait_sql(&w, wanted, WAIT_MS, err,
                                 "select count(*) from macp.run_events_raw where source = "
                                 "'session'");
-        note_use(&w, w.observerd.pid, &after);
+        cpu_note(&w, &after);
     }
     if (ok) {
-        print_use(&before, &after);
+        cpu_print(&before, &after);
         ok = print_latency(&w, err);
     }
     fflush(stdout);

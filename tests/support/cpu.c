@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/clock.h"
+#include "tests/support/world.h"
+
 struct used {
     pid_t parent;
     long own, reaped; /* clock ticks */
@@ -98,4 +101,23 @@ long
 memory_peak_kib(pid_t pid)
 {
     return status_kib(pid, "VmHWM:");
+}
+
+void
+cpu_note(const struct world *w, struct cpu_use *out)
+{
+    out->observerd = cpu_seconds(w->observerd.pid);
+    out->postgres = cpu_seconds_of_family(postgres_pid(w->postgres));
+    out->runtime = cpu_seconds(w->runtime.pid);
+    out->at_ms = clock_mono_ms();
+}
+
+void
+cpu_print(const struct cpu_use *from, const struct cpu_use *to)
+{
+    double over = (double)(to->at_ms - from->at_ms) / 1000;
+
+    printf("  cores used: observerd %.3f   Postgres %.3f   runtime %.3f   (over %.0f s)\n",
+           (to->observerd - from->observerd) / over, (to->postgres - from->postgres) / over,
+           (to->runtime - from->runtime) / over, over);
 }
