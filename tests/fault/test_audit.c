@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum { RUNS = 2, ENVELOPES = 12 };
 
@@ -126,20 +127,14 @@ changed_projection_differs_from_the_refold(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err) &&
-        world_start_instance(&world, 0, &err)) {
-        crowd_post(&crowd, &world, RUNS);
-        crowd_pump(&crowd, &(struct crowd_load){.envelopes = ENVELOPES});
-        crowd_pumped(&crowd);
-        crowd_wait_status(&crowd, "completed");
-        return 0;
-    }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
+    if (scene_open(state, &world, &(struct world_options){.without_observerd = true},
+                   SCENE_INSTANCE) != 0)
+        return -1;
+    crowd_post(&crowd, &world, RUNS);
+    crowd_pump(&crowd, &(struct crowd_load){.envelopes = ENVELOPES});
+    crowd_pumped(&crowd);
+    crowd_wait_status(&crowd, "completed");
+    return 0;
 }
 
 static int

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum { RUNS = 10, ENVELOPES = 60, RATE = 300, FULL_MS = 1500, REFUSED_MS = 20000 };
 
@@ -100,49 +101,29 @@ full_disk_for_the_log_is_an_outage_that_loses_nothing(void **state)
     crowd_free(&c);
 }
 
-static void
-only_the_owner_of_a_run_moved_it(void **state)
-{
-    (void)state;
-    crowd_expect_owners_only_wrote(&world);
-}
-
-static void
-stored_projections_are_what_refolding_gives(void **state)
-{
-    (void)state;
-    crowd_expect_projections_are_refolds(&world);
-}
-
 static int
 set_up(void **state)
 {
     char build[PATH_MAX], shim[PATH_MAX + 32];
     struct err err = {0};
 
-    (void)state;
     if (world_find_build(build, sizeof build, &err)) {
         snprintf(shim, sizeof shim, "%s/tests/full_disk.so", build);
         cluster = postgres_start(&(struct postgres_options){.full_disk = shim}, &err);
     }
-    if (cluster &&
-        world_start(&world, &(struct world_options){.cluster = cluster, .without_observerd = true},
-                    &err) &&
-        world_start_instance(&world, 0, &err)) {
-        crowd_witness(&world);
-        return 0;
+    if (!cluster) {
+        print_error("%s\n", err.msg);
+        return -1;
     }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    postgres_stop(cluster);
-    return -1;
+    return scene_open(state, &world,
+                      &(struct world_options){.cluster = cluster, .without_observerd = true},
+                      SCENE_INSTANCE | SCENE_WITNESS);
 }
 
 static int
 tear_down(void **state)
 {
-    (void)state;
-    world_stop(&world);
+    scene_close(state);
     postgres_stop(cluster);
     return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 #include "tests/support/sse.h"
 #include "tests/support/stream_load.h"
 
@@ -272,27 +273,14 @@ set_up(void **state)
 {
     static const char *const fcgi_env[] = {"FCGI_STREAMS=2000", NULL};
     struct rlimit files;
-    struct err err = {0};
 
-    (void)state;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    if (world_start(&world, &(struct world_options){.web = WEB_HELD, .fcgi_env = fcgi_env}, &err) &&
-        world_wait_ready(&world, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
 
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.web = WEB_HELD, .fcgi_env = fcgi_env},
+                      SCENE_READY);
 }
 
 int
@@ -312,5 +300,5 @@ main(int argc, char **argv)
     if (argc == 2)
         form = &long_form;
     srandom((unsigned)clock_wall_ms());
-    return cmocka_run_group_tests_name("followers", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("followers", tests, set_up, scene_close);
 }

@@ -19,6 +19,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 #include "tests/support/sse.h"
 #include "tests/support/stream_load.h"
 
@@ -332,24 +333,10 @@ set_up(void **state)
     /* Most runs here have no session: the observer need not ask about them often. */
     static const char *const observerd_env[] = {"SESSION_POLL_BASE_MS=2000",
                                                 "SESSION_POLL_MAX_MS=10000", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world, &(struct world_options){.web = web, .observerd_env = observerd_env},
-                    &err) &&
-        world_wait_ready(&world, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world,
+                      &(struct world_options){.web = web, .observerd_env = observerd_env},
+                      SCENE_READY);
 }
 
 int
@@ -363,5 +350,5 @@ main(int argc, char **argv)
 
     if (argc > 1 && !web_read_arguments(argc, argv, &web))
         return 2;
-    return cmocka_run_group_tests_name("handlers", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("handlers", tests, set_up, scene_close);
 }

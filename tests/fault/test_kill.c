@@ -13,6 +13,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum {
     RUNS = 20,
@@ -128,39 +129,10 @@ killed_observers_lose_and_double_nothing(void **state)
     assert_true(kills_under_load * 2 > kills);
 }
 
-static void
-only_the_owner_of_a_run_moved_it(void **state)
-{
-    (void)state;
-    crowd_expect_owners_only_wrote(&world);
-}
-
-static void
-stored_projections_are_what_refolding_gives(void **state)
-{
-    (void)state;
-    crowd_expect_projections_are_refolds(&world);
-}
-
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.without_observerd = true}, 0);
 }
 
 /* The seed of this run; false when the arguments are none of ours. */
@@ -201,5 +173,5 @@ main(int argc, char **argv)
     }
     srandom((unsigned)seed);
     print_message("seed %lu%s\n", seed, rounds == ROUNDS_LONG ? ", long form" : "");
-    return cmocka_run_group_tests_name("kill", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("kill", tests, set_up, scene_close);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum {
     RUNS = 20,
@@ -124,42 +125,11 @@ terminated_backends_lose_nothing(void **state)
     crowd_free(&c);
 }
 
-static void
-only_the_owner_of_a_run_moved_it(void **state)
-{
-    (void)state;
-    crowd_expect_owners_only_wrote(&world);
-}
-
-static void
-stored_projections_are_what_refolding_gives(void **state)
-{
-    (void)state;
-    crowd_expect_projections_are_refolds(&world);
-}
-
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err) &&
-        world_start_instance(&world, 0, &err)) {
-        crowd_witness(&world);
-        return 0;
-    }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.without_observerd = true},
+                      SCENE_INSTANCE | SCENE_WITNESS);
 }
 
 int
@@ -175,5 +145,5 @@ main(void)
         cmocka_unit_test(stored_projections_are_what_refolding_gives),
     };
 
-    return cmocka_run_group_tests_name("postgres", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("postgres", tests, set_up, scene_close);
 }

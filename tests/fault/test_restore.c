@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum { RUNS = 20, ENVELOPES = 60, RATE = 400, SENT_BEFORE = 20, STOP_MS = 10000 };
 
@@ -98,33 +99,11 @@ what_the_runtime_does_not_know_any_more_is_a_gap(void **state)
     crowd_free(&c);
 }
 
-static void
-stored_projections_are_what_refolding_gives(void **state)
-{
-    (void)state;
-    crowd_expect_projections_are_refolds(&world);
-}
-
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.without_observerd = true}, &err) &&
-        world_start_instance(&world, 0, &err) && world_wait_ready(&world, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.without_observerd = true},
+                      SCENE_READY | SCENE_INSTANCE);
 }
 
 int
@@ -136,5 +115,5 @@ main(void)
         cmocka_unit_test(stored_projections_are_what_refolding_gives),
     };
 
-    return cmocka_run_group_tests_name("restore", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("restore", tests, set_up, scene_close);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 #define PLANNER  "agent://planner"
@@ -216,25 +217,10 @@ static int
 set_up(void **state)
 {
     static const char *const env[] = {"RUNTIME_GRPC_MAX_MESSAGE_BYTES=1048576", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world,
-                    &(struct world_options){.without_observerd = true, .observerd_env = env},
-                    &err) &&
-        world_start_instance(&world, 0, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world,
+                      &(struct world_options){.without_observerd = true, .observerd_env = env},
+                      SCENE_INSTANCE);
 }
 
 int
@@ -247,5 +233,5 @@ main(void)
         cmocka_unit_test(posts_with_one_key_at_once_are_one_run),
     };
 
-    return cmocka_run_group_tests_name("rows", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("rows", tests, set_up, scene_close);
 }

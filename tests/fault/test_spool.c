@@ -15,6 +15,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/crowd.h"
+#include "tests/support/scene.h"
 
 enum {
     RUNS = 8,
@@ -348,46 +349,18 @@ leaving_while_the_runtime_hangs_stores_what_came(void **state)
     crowd_free(&c);
 }
 
-static void
-only_the_owner_of_a_run_moved_it(void **state)
-{
-    (void)state;
-    crowd_expect_owners_only_wrote(&world);
-}
-
-static void
-stored_projections_are_what_refolding_gives(void **state)
-{
-    (void)state;
-    crowd_expect_projections_are_refolds(&world);
-}
-
 static int
 set_up(void **state)
 {
     static const char *const env[] = {"OBSERVERD_BATCH_EVENTS=200", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(
-            &world,
+    if (scene_open(
+            state, &world,
             &(struct world_options){.without_observerd = true, .spool = true, .observerd_env = env},
-            &err)) {
-        crowd_witness(&world);
-        set("compaction", json_true());
-        set("lag", json_integer(100));
-        return 0;
-    }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
+            SCENE_WITNESS) != 0)
+        return -1;
+    set("compaction", json_true());
+    set("lag", json_integer(100));
     return 0;
 }
 
@@ -409,5 +382,5 @@ main(void)
         cmocka_unit_test(stored_projections_are_what_refolding_gives),
     };
 
-    return cmocka_run_group_tests_name("spool", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("spool", tests, set_up, scene_close);
 }

@@ -11,6 +11,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 #define MAJORITY "{\"voting\":{\"algorithm\":\"majority\",\"threshold\":0.6}}"
@@ -251,22 +252,7 @@ lists_outlive_the_runtime_and_follow_its_successor(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){0}, 0);
 }
 
 int
@@ -285,5 +271,5 @@ main(void)
         cmocka_unit_test(lists_outlive_the_runtime_and_follow_its_successor),
     };
 
-    return cmocka_run_group_tests_name("catalog", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("catalog", tests, set_up, scene_close);
 }

@@ -11,6 +11,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 #define PLANNER  "agent://planner"
@@ -795,24 +796,11 @@ set_up(void **state)
 {
     static char timeout[64];
     static const char *const fcgi[] = {timeout, NULL};
-    struct err err = {0};
 
-    (void)state;
     snprintf(timeout, sizeof timeout, "SESSION_POLL_TIMEOUT_MS=%d", OPEN_TIMEOUT_MS);
-    if (world_start(&world, &(struct world_options){.observerd_env = on, .fcgi_env = fcgi}, &err) &&
-        world_wait_ready(&world, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
 
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.observerd_env = on, .fcgi_env = fcgi},
+                      SCENE_READY);
 }
 
 int
@@ -844,5 +832,5 @@ main(void)
         cmocka_unit_test(two_observers_make_one_run_of_each_session),
     };
 
-    return cmocka_run_group_tests_name("discovery", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("discovery", tests, set_up, scene_close);
 }

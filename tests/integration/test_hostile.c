@@ -12,6 +12,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/hostile.h"
 #include "tests/support/latency.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -104,22 +105,8 @@ static int
 set_up(void **state)
 {
     static const char *const runtime[] = {"--set", "compaction=false", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world, &(struct world_options){.runtime_args = runtime}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.runtime_args = runtime}, 0);
 }
 
 int
@@ -129,5 +116,5 @@ main(void)
         cmocka_unit_test(a_hostile_session_is_stored_whole_and_its_neighbour_is_served),
     };
 
-    return cmocka_run_group_tests_name("hostile", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("hostile", tests, set_up, scene_close);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define MODE    "macp.mode.decision.v1"
 #define UNKNOWN "5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11"
@@ -450,22 +451,7 @@ run_to_ask_about_is_there(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.fcgi_env = fcgi_env}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.fcgi_env = fcgi_env}, 0);
 }
 
 int
@@ -488,5 +474,5 @@ main(void)
         cmocka_unit_test(wrong_keys_are_limited_by_the_address_behind_the_trusted_proxy),
     };
 
-    return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http", tests, set_up, scene_close);
 }

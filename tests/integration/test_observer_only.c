@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 enum { SESSIONS = 4 };
 
@@ -105,22 +106,7 @@ resubscribing_after_a_cut_sends_one_frame_with_the_cursor(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){0}, 0);
 }
 
 int
@@ -132,5 +118,5 @@ main(void)
         cmocka_unit_test(resubscribing_after_a_cut_sends_one_frame_with_the_cursor),
     };
 
-    return cmocka_run_group_tests_name("observer only", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("observer only", tests, set_up, scene_close);
 }

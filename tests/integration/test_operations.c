@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define MODE          "macp.mode.decision.v1"
 #define UNKNOWN       "5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11"
@@ -931,22 +932,7 @@ runs_to_work_on_are_there(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.web = web}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.web = web}, 0);
 }
 
 int
@@ -979,5 +965,5 @@ main(int argc, char **argv)
 
     if (!web_read_arguments(argc, argv, &web))
         return 2;
-    return cmocka_run_group_tests_name("operations", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("operations", tests, set_up, scene_close);
 }

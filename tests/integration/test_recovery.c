@@ -12,6 +12,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -293,22 +294,7 @@ without_a_runtime_runs_stay_queued_and_go_on_when_it_comes(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){0}, 0);
 }
 
 int
@@ -327,5 +313,5 @@ main(void)
         cmocka_unit_test(without_a_runtime_runs_stay_queued_and_go_on_when_it_comes),
     };
 
-    return cmocka_run_group_tests_name("recovery", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("recovery", tests, set_up, scene_close);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define EXTENSION  "ext.demo.v1"
 #define README     "sql/README.md"
@@ -902,17 +903,12 @@ static int
 set_up(void **state)
 {
     char url[POSTGRES_URL_LEN];
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err)) {
-        analyst = db_new(postgres_url(world.postgres, world.database, POSTGRES_REPORT, url),
-                         "analyst", 20000);
-        return 0;
-    }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
+    if (scene_open(state, &world, &(struct world_options){0}, 0) != 0)
+        return -1;
+    analyst = db_new(postgres_url(world.postgres, world.database, POSTGRES_REPORT, url), "analyst",
+                     20000);
+    return 0;
 }
 
 static int

@@ -14,6 +14,7 @@
 
 #include "shared/clock.h"
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -527,22 +528,7 @@ the_daemon_makes_passes_by_itself(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){.observerd_env = on}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.observerd_env = on}, 0);
 }
 
 int
@@ -562,5 +548,5 @@ main(void)
         cmocka_unit_test(the_daemon_makes_passes_by_itself),
     };
 
-    return cmocka_run_group_tests_name("retention", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("retention", tests, set_up, scene_close);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -327,23 +328,9 @@ static int
 set_up(void **state)
 {
     static const char *const timeout[] = {"SESSION_POLL_TIMEOUT_MS=6000", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world, &(struct world_options){.observerd_env = timeout, .fcgi_env = timeout},
-                    &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world,
+                      &(struct world_options){.observerd_env = timeout, .fcgi_env = timeout}, 0);
 }
 
 int
@@ -364,5 +351,5 @@ main(void)
         cmocka_unit_test(session_that_nobody_opens_fails_the_run_at_its_deadline),
     };
 
-    return cmocka_run_group_tests_name("sessions", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("sessions", tests, set_up, scene_close);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 #define PLANNER  "agent://planner"
@@ -470,23 +471,9 @@ two_instances_make_one_event_and_the_heir_makes_the_rest(void **state)
 static int
 set_up(void **state)
 {
-    struct err err = {0};
-
-    (void)state;
-    if (world_start(&world, &(struct world_options){0}, &err) && world_wait_ready(&world, &err)) {
-        watched_by(1);
-        return 0;
-    }
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
+    if (scene_open(state, &world, &(struct world_options){0}, SCENE_READY) != 0)
+        return -1;
+    watched_by(1);
     return 0;
 }
 
@@ -509,5 +496,5 @@ main(void)
         cmocka_unit_test(two_instances_make_one_event_and_the_heir_makes_the_rest),
     };
 
-    return cmocka_run_group_tests_name("signals", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("signals", tests, set_up, scene_close);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/scene.h"
 
 #define DECISION "macp.mode.decision.v1"
 
@@ -42,22 +43,8 @@ static int
 set_up(void **state)
 {
     static const char *const runtime[] = {"--set", "compaction=false", "--set", "lag=256", NULL};
-    struct err err = {0};
 
-    (void)state;
-    if (world_start(&world, &(struct world_options){.runtime_args = runtime}, &err))
-        return 0;
-    print_error("%s\n", err.msg);
-    world_stop(&world);
-    return -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    world_stop(&world);
-    return 0;
+    return scene_open(state, &world, &(struct world_options){.runtime_args = runtime}, 0);
 }
 
 int
@@ -67,5 +54,5 @@ main(void)
         cmocka_unit_test(flat_out_sessions_are_stored_completely_and_in_order),
     };
 
-    return cmocka_run_group_tests_name("volume", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("volume", tests, set_up, scene_close);
 }
