@@ -12,6 +12,7 @@ enum {
     Q_AFTER_TS,
     Q_BEFORE_TS,
     Q_TYPE,
+    Q_BEFORE_SEQ,
 };
 
 enum { EVENTS_LIMIT_MAX = 10000 };
@@ -23,6 +24,7 @@ const struct query_field run_events_query[] = {
     [Q_AFTER_TS]  = {.name = "afterTs", .type = QUERY_TIME},
     [Q_BEFORE_TS] = {.name = "beforeTs", .type = QUERY_TIME},
     [Q_TYPE]      = {.name = "type", .type = QUERY_NAMES, .flags = QUERY_EMPTY_IS_ABSENT},
+    [Q_BEFORE_SEQ] = {.name = "beforeSeq", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = EVENT_SEQ_MAX},
     {0},
 };
 // clang-format on
@@ -44,63 +46,66 @@ write_rows(const struct db_result *r, const char *run_id, struct buf *b)
 }
 
 static bool
-list_plain(struct request *rq, const char *run_id, struct err *err)
+is_filtered(const struct query_value *q)
 {
-    AUTO_DB_RESULT *r = NULL;
-    struct db_args a;
-
-    db_args_init(&a);
-    db_arg_text(&a, run_id);
-    db_arg_int(&a, rq->values[Q_AFTER_SEQ].number);
-    db_arg_int(&a, rq->values[Q_LIMIT].number);
-    if (!request_query(rq, rq->db, SQL_RUN_EVENTS_PAGE, &a, &r, err))
-        return false;
-    write_rows(r, run_id, reply_json(rq, 200));
-    return true;
+    return q[Q_AFTER_TS].given || q[Q_BEFORE_TS].given || q[Q_TYPE].given;
 }
 
+/* In rising order; behind a beforeSeq the newest first. */
 static bool
-list_filtered(struct request *rq, const char *run_id, struct err *err)
+read_events(struct request *rq, const char *run_id, struct db_result **out, struct err *err)
 {
-    enum { COL_TOTAL = EVENT_COL__COUNT };
     const struct query_value *q = rq->values;
-    AUTO_DB_RESULT *r = NULL;
+    bool back = q[Q_BEFORE_SEQ].given;
     struct db_args a;
-    struct buf *b;
-    int n;
 
     db_args_init(&a);
     db_arg_text(&a, run_id);
     db_arg_int(&a, q[Q_AFTER_SEQ].number);
     db_arg_int(&a, q[Q_LIMIT].number);
+    if (!back && !is_filtered(q))
+        return request_query(rq, rq->db, SQL_RUN_EVENTS_PAGE, &a, out, err);
     db_arg_text(&a, q[Q_AFTER_TS].text);
     db_arg_text(&a, q[Q_BEFORE_TS].text);
     db_arg_text(&a, q[Q_TYPE].text);
-    if (!request_query(rq, rq->db, SQL_RUN_EVENTS_FILTERED, &a, &r, err))
-        return false;
-    b = reply_json(rq, 200);
+    if (!back)
+        return request_query(rq, rq->db, SQL_RUN_EVENTS_FILTERED, &a, out, err);
+    db_arg_int(&a, q[Q_BEFORE_SEQ].number);
+    return request_query(rq, rq->db, SQL_RUN_EVENTS_BACK, &a, out, err);
+}
+
+static void
+write_page(struct request *rq, const struct db_result *r, const char *run_id)
+{
+    enum { COL_TOTAL = EVENT_COL__COUNT };
+    struct buf *b = reply_json(rq, 200);
+    int n;
+
     buf_lit(b, "{\"data\":");
     n = write_rows(r, run_id, b);
     buf_printf(b, ",\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL),
-               (long long)q[Q_LIMIT].number);
+               (long long)rq->values[Q_LIMIT].number);
     if (n > 0) {
         buf_lit(b, ",\"nextCursor\":");
         buf_str(b, db_text(r, n - 1, EVENT_COL_SEQ));
     }
     buf_char(b, '}');
-    return true;
 }
 
 bool
 run_events_list(struct request *rq, struct err *err)
 {
-    const struct query_value *q = rq->values;
+    AUTO_DB_RESULT *r = NULL;
     char run_id[UUID_LEN];
 
     uuid_lower(rq->params[0], run_id);
-    if (q[Q_AFTER_TS].given || q[Q_BEFORE_TS].given || q[Q_TYPE].given)
-        return list_filtered(rq, run_id, err);
-    return list_plain(rq, run_id, err);
+    if (!read_events(rq, run_id, &r, err))
+        return false;
+    if (is_filtered(rq->values))
+        write_page(rq, r, run_id);
+    else
+        write_rows(r, run_id, reply_json(rq, 200));
+    return true;
 }
 
 /* Nothing is ever sent for a run. */

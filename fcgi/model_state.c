@@ -363,6 +363,6 @@ static const struct model_member event_page_members[] = {
     {0},
 };
 const struct model model_event_page = {
-    "EventPage", "A page of events; nextCursor goes back as afterSeq", NULL, event_page_members};
+    "EventPage", "A page of events; nextCursor goes back as afterSeq, or as beforeSeq", NULL, event_page_members};
 
 // clang-format on

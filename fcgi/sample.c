@@ -52,6 +52,7 @@ const struct sample samples[] = {
     {HTTP_GET, "/runs/:id/state", "unknown", NONE "/state", NULL, 404, NO_RUN},
     {HTTP_GET, "/runs/:id/events", "plain", RUN "/events?afterSeq=3&limit=5", NULL, 200, 0, NULL},
     {HTTP_GET, "/runs/:id/events", "byType", RUN "/events?type=run.created,decision.finalized", NULL, 200, 0, NULL},
+    {HTTP_GET, "/runs/:id/events", "newestFirst", RUN "/events?beforeSeq=2147483647&limit=5", NULL, 200, 0, NULL},
     {HTTP_GET, "/runs/:id/events", "badCursor", RUN "/events?afterSeq=-1", NULL, 400, ERR_VALIDATION, "[\"afterSeq must not be less than 0\"]"},
     {HTTP_DELETE, "/runs/:id", "ended", "/runs/" EXAMPLE_OLD_ID, NULL, 204, 0, NULL},
     {HTTP_DELETE, "/runs/:id", "running", LIVE, NULL, 400, ERR_VALIDATION, "only terminal runs (completed, failed, cancelled) can be deleted"},

@@ -258,6 +258,43 @@ events_come_in_order_and_after_the_cursor_only(void **state)
     json_decref(all);
 }
 
+/* Page by page from the end: what the list gives from the beginning, turned round. */
+static void
+events_before_a_number_come_newest_first(void **state)
+{
+    struct err err = {0};
+    json_t *all = world_events(&world, listed[0].run, &err), *page;
+    json_int_t before = INT32_MAX;
+    size_t left;
+
+    (void)state;
+    expect_ok(all != NULL, &err, "events");
+    for (left = json_array_size(all);; json_decref(page)) {
+        json_t *e;
+        size_t i;
+
+        page = expect_get(&world, 200, "/runs/%s/events?limit=4&beforeSeq=%lld", listed[0].run,
+                          (long long)before);
+        if (json_array_size(page) == 0)
+            break;
+        json_array_foreach (page, i, e)
+            assert_true(left > 0 && json_equal(e, json_array_get(all, --left)));
+        before = json_integer_value(json_object_get(json_array_get(all, left), "seq"));
+    }
+    json_decref(page);
+    assert_int_equal(left, 0);
+
+    page = expect_get(&world, 200,
+                      "/runs/%s/events?type=run.created,run.completed&beforeSeq=2147483647&limit=1",
+                      listed[0].run);
+    assert_int_equal(json_integer_value(json_object_get(page, "total")), 2);
+    assert_string_equal(json_string_value(json_object_get(
+                            json_array_get(json_object_get(page, "data"), 0), "type")),
+                        "run.completed");
+    json_decref(page);
+    json_decref(all);
+}
+
 static void
 events_filtered_by_type_answer_an_object_with_total_and_cursor(void **state)
 {
@@ -500,6 +537,7 @@ main(int argc, char **argv)
         cmocka_unit_test(events_of_a_scenario_page_without_gap_or_double),
         cmocka_unit_test(run_row_has_every_member_and_what_was_posted),
         cmocka_unit_test(events_come_in_order_and_after_the_cursor_only),
+        cmocka_unit_test(events_before_a_number_come_newest_first),
         cmocka_unit_test(events_filtered_by_type_answer_an_object_with_total_and_cursor),
         cmocka_unit_test(events_of_an_unknown_run_are_none),
         cmocka_unit_test(state_is_the_fold_of_the_events),
