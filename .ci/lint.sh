@@ -57,7 +57,7 @@ rule_libpq_is_used_in_one_place() {
     search text '^\s*#\s*include\s*[<"]([^>"]*/)?(libpq-fe|libpq-events|postgres_ext)\.h' . '^shared/db\.c$'
 }
 rule_grpc_is_used_in_one_place() {
-    search text '^\s*#\s*include\s*[<"]grpc/' . '^(observerd/runtime(_channel)?\.[ch]$|tests/runtime/)'
+    search text '^\s*#\s*include\s*[<"]grpc/' . '^(observerd/runtime\.c$|observerd/runtime_channel\.[ch]$|tests/runtime/)'
 }
 rule_curl_is_used_in_one_place() {
     search text '^\s*#\s*include\s*[<"]curl/' . '^observerd/outbound\.c$'

@@ -23,6 +23,7 @@ enum {
     RATE = 700,
     LEASE_MS = 3000,
     TAKEN_WITHIN_MS = LEASE_MS + 5000,
+    SHARED_WITHIN_MS = 5 * LEASE_MS,
     HANDED_OVER_WITHIN_MS = 1500,
     STOP_WITHIN_MS = 8000,
     GROUPS = 5
@@ -68,22 +69,42 @@ have_instances(size_t n)
                            world.instances[i].id, since, LEASE_MS);
 }
 
-/* Every run has one of the first n as its owner, and each of them some. */
+struct sharing {
+    struct crowd *c;
+    size_t n;
+    char split[64];
+};
+
+static bool
+is_shared(void *ctx)
+{
+    struct sharing *s = ctx;
+    bool each_has_some = true;
+    long sum = 0;
+
+    s->split[0] = '\0';
+    for (size_t i = 0; i < s->n; i++) {
+        long owned = crowd_owned(s->c, world.instances[i].id);
+
+        snprintf(s->split + strlen(s->split), sizeof s->split - strlen(s->split), " %ld", owned);
+        sum += owned;
+        each_has_some = each_has_some && owned > 0;
+    }
+    return each_has_some && sum == (long)s->c->n;
+}
+
+/*
+ * Every run has one of the first n as its owner, and each of them some: if claims fell otherwise,
+ * whoever has too few asks for more.
+ */
 static void
 expect_shared(struct crowd *c, size_t n)
 {
-    long owned, sum = 0;
-    char split[64] = "";
+    struct sharing s = {.c = c, .n = n};
 
-    for (size_t i = 0; i < n; i++) {
-        owned = crowd_owned(c, world.instances[i].id);
-        snprintf(split + strlen(split), sizeof split - strlen(split), " %ld", owned);
-        sum += owned;
-        if (owned == 0)
-            fail_msg("instance %zu of %zu owns none of %zu runs", i, n, c->n);
-    }
-    print_message("%zu runs shared:%s\n", c->n, split);
-    assert_int_equal(sum, c->n);
+    if (!process_poll(is_shared, &s, process_slow(SHARED_WITHIN_MS)))
+        fail_msg("%zu runs are not shared by %zu instances:%s", c->n, n, s.split);
+    print_message("%zu runs shared:%s\n", c->n, s.split);
 }
 
 static void
@@ -209,12 +230,34 @@ expect_gaps_where_nobody_read(struct crowd *c, const char *gone)
     }
 }
 
+/* Claims fall as they like: the instance that has most of the sessions that will end unread. */
+static size_t
+owner_of_most_even_runs(struct crowd *c)
+{
+    long first = 0, second = 0;
+
+    for (size_t i = 0; i < c->n; i += 2) {
+        char owner[UUID_LEN];
+        struct err err = {0};
+
+        expect_ok(world_sql(&world, owner, sizeof owner, &err,
+                            "select owner from macp.run_observers join macp.runs using (run_key) "
+                            "where id = '%s'",
+                            c->runs[i].run),
+                  &err, "owner");
+        first += strcmp(owner, world.instances[0].id) == 0;
+        second += strcmp(owner, world.instances[1].id) == 0;
+    }
+    return second > first;
+}
+
 static void
 only_sessions_without_a_reader_have_gaps_after_a_kill(void **state)
 {
     char gone[UUID_LEN];
     struct crowd_audit a;
     struct crowd c;
+    size_t victim;
     long owned;
 
     (void)state;
@@ -226,10 +269,11 @@ only_sessions_without_a_reader_have_gaps_after_a_kill(void **state)
     crowd_pumped(&c);
     crowd_wait_stored(&c, FEWER_RUNS * ENVELOPES);
     remember_owners();
-    memcpy(gone, world.instances[0].id, UUID_LEN);
+    victim = owner_of_most_even_runs(&c);
+    memcpy(gone, world.instances[victim].id, UUID_LEN);
     owned = crowd_owned(&c, gone);
-    assert_in_range(owned, 1, FEWER_RUNS - 1);
-    kill_instance(0);
+    assert_true(owned > 0);
+    kill_instance(victim);
     for (size_t i = 0; i < c.n; i += 2) {
         crowd_send(&c, i, "Evaluation");
         crowd_send(&c, i, "Commitment");
