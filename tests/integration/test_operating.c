@@ -288,8 +288,10 @@ find_span(struct receiver *collector, const char *name, const char *trace_id)
             0);
         json_array_foreach (spans, n, span)
             if (strcmp(json_string_value(json_object_get(span, "name")), name) == 0 &&
-                strcmp(json_string_value(json_object_get(span, "traceId")), trace_id) == 0)
+                strcmp(json_string_value(json_object_get(span, "traceId")), trace_id) == 0) {
                 found = json_incref(span);
+                break; /* there may be several */
+            }
         json_decref(root);
         if (found)
             return found;
