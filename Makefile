@@ -223,8 +223,10 @@ check-sql: $(BUILD)/tests/sqlcheck
 asan: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address,undefined test-built
 
-# What threads share without gRPC, which no race detector can see into: batches, mailboxes, spool.
-THREADED := $(patsubst %,$(BUILD)/tests/unit/test_%,writer mailbox notifier spool)
+# What threads share without gRPC, which no race detector can see into: from mailboxes and batches
+# to whole shards.
+THREADED := $(patsubst %,$(BUILD)/tests/unit/test_%,\
+              writer mailbox notifier spool claim handover decoder shard)
 tsan: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread tsan-built
 tsan-built: $(THREADED)
