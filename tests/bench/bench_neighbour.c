@@ -3,7 +3,9 @@
  *
  * One session gets envelopes at a low rate, another one all that hostile senders can do, one way
  * after the other, as fast as the runtime takes it. Printed is how long the ordinary one's
- * envelopes took until a reader of the tables saw them, and how big the daemon grew. Both sessions
+ * envelopes took until a reader of the tables saw them, how that divides into the way to the
+ * daemon and the way from there to the commit (the 99th percentile of each), and how big the daemon
+ * grew. Both sessions
  * share a shard, so a connection to Postgres: what is measured is the worst case.
  *
  * Asserts nothing: figures are for people. Run it from the top of the tree.
@@ -55,13 +57,37 @@ start_neighbour(struct world *w, const char *session, struct err *err)
     return job != NULL;
 }
 
+/*
+ * How long the neighbour's envelopes took to reach the daemon, and from there to their commit: the
+ * runtime and this program share the processors with what is measured.
+ */
+static bool
+split_p99(struct world *w, const char *session, int64_t *arriving_ms, int64_t *storing_ms,
+          struct err *err)
+{
+    AUTO_DB_RESULT *r = NULL;
+
+    if (!world_sql_rows(w, &r, err,
+                        "select percentile_disc(0.99) within group (order by arriving), "
+                        "percentile_disc(0.99) within group (order by storing) from (select "
+                        "extract(epoch from received_at - sent_at) * 1000 as arriving, "
+                        "extract(epoch from pg_xact_commit_timestamp(e.xmin) - received_at) * 1000 "
+                        "as storing from macp.run_events_raw e join macp.runs using (run_key) "
+                        "where session_id = '%s' and source = 'session') x",
+                        session))
+        return false;
+    *arriving_ms = (int64_t)strtod(db_text(r, 0, 0), NULL);
+    *storing_ms = (int64_t)strtod(db_text(r, 0, 1), NULL);
+    return true;
+}
+
 static bool
 measure(struct world *w, unsigned way, struct err *err)
 {
     char hostile[WORLD_SESSION_LEN], neighbour[WORLD_SESSION_LEN];
     struct latency_figures seen;
     struct latency *watch;
-    int64_t took_ms = 0;
+    int64_t took_ms = 0, arriving_ms = 0, storing_ms = 0;
     int sent = 0;
     bool ok;
 
@@ -75,12 +101,14 @@ measure(struct world *w, unsigned way, struct err *err)
         ok = hostile_send(w, hostile, (enum hostile_way)way, &sent, err);
         took_ms = clock_mono_ms() - took_ms;
     }
-    ok = latency_finish(watch, &seen, err) && ok && hostile_close(w, hostile, err);
+    ok = latency_finish(watch, &seen, err) && ok && hostile_close(w, hostile, err) &&
+         split_p99(w, neighbour, &arriving_ms, &storing_ms, err);
     if (ok)
-        printf("  %-28s %9d %9.1f %8" PRId64 " %8" PRId64 " %8" PRId64 " %9.1f\n",
+        printf("  %-28s %9d %9.1f %8" PRId64 " %8" PRId64 " %8" PRId64 " %9" PRId64 " %9" PRId64
+               " %9.1f\n",
                way == NOBODY ? "nobody hostile" : hostile_name((enum hostile_way)way), sent,
-               (double)took_ms / 1000, seen.p50_ms, seen.p99_ms, seen.max_ms,
-               (double)memory_peak_kib(w->observerd.pid) / 1024);
+               (double)took_ms / 1000, seen.p50_ms, seen.p99_ms, seen.max_ms, arriving_ms,
+               storing_ms, (double)memory_peak_kib(w->observerd.pid) / 1024);
     fflush(stdout);
     return ok;
 }
@@ -93,20 +121,26 @@ main(void)
         NOBODY,           HOSTILE_GARBAGE, HOSTILE_DEEP_JSON,       HOSTILE_CONTROL_CHARACTERS,
         HOSTILE_LONG_IDS, HOSTILE_CROWD,   HOSTILE_LARGEST_PAYLOADS};
     struct err err = {0};
-    struct world w;
+    struct postgres *cluster;
+    struct world w = {0};
     bool ok;
 
     machine_print();
-    ok = world_start(&w, &(struct world_options){.runtime_args = runtime}, &err) &&
+    cluster = postgres_start(
+        &(struct postgres_options){.settings = "track_commit_timestamp = on\n"}, &err);
+    ok = cluster &&
+         world_start(&w, &(struct world_options){.cluster = cluster, .runtime_args = runtime},
+                     &err) &&
          world_wait_ready(&w, &err);
     printf("\nan ordinary session at %d envelopes/s beside a hostile one (milliseconds +-1)\n",
            RATE);
-    printf("  %-28s %9s %9s %8s %8s %8s %9s\n", "", "envelopes", "sent in s", "p50 ms", "p99 ms",
-           "max ms", "peak MiB");
+    printf("  %-28s %9s %9s %8s %8s %8s %9s %9s %9s\n", "", "envelopes", "sent in s", "p50 ms",
+           "p99 ms", "max ms", "arriving", "storing", "peak MiB");
     for (size_t i = 0; ok && i < ARRAY_LEN(order); i++)
         ok = measure(&w, order[i], &err);
     if (!ok)
         fprintf(stderr, "bench: %s\n", err.msg);
     world_stop(&w);
+    postgres_stop(cluster);
     return ok ? 0 : 1;
 }
