@@ -510,13 +510,14 @@ shard_start(const struct shard_options *o, struct shard **out, struct err *err)
     mailbox_init(&s->inbox, INBOX_MAX, wake_queue, s);
     s->decoder = decoder_start(&s->inbox, SHARD_DECODED);
     for (int lane = 0; lane < LANE__COUNT; lane++)
-        s->writers[lane] =
-            writer_start(&(struct writer_options){.name = lane_names[lane],
-                                                  .cfg = o->cfg,
-                                                  .notifier = o->notifier,
-                                                  .alive_until_ms = o->alive_until_ms,
-                                                  .wake = wake_queue,
-                                                  .ctx = s});
+        s->writers[lane] = writer_start(
+            &(struct writer_options){.name = lane_names[lane],
+                                     .cfg = o->cfg,
+                                     .notifier = o->notifier,
+                                     .alive_until_ms = o->alive_until_ms,
+                                     .after = lane == LANE_BULK ? s->writers[LANE_ORDINARY] : NULL,
+                                     .wake = wake_queue,
+                                     .ctx = s});
     if (pthread_create(&s->thread, NULL, queue_main, s) != 0)
         BUG("cannot start a thread");
     *out = s;
@@ -562,7 +563,7 @@ shard_stop(struct shard *s, int64_t limit_ms)
     decoder_stop(s->decoder);
     if (s->spool && !writers_are_idle(s))
         kept = shard_spool_batches(s);
-    for (int lane = 0; lane < LANE__COUNT; lane++)
+    for (int lane = LANE__COUNT; lane-- > 0;) /* the bulk lane looks at the ordinary one */
         stored =
             writer_stop(s->writers[lane], until > clock_mono_ms() ? until - clock_mono_ms() : 0) &&
             stored;

@@ -46,6 +46,7 @@ struct writer_options {
     const _Atomic int64_t *alive_until_ms;
     void (*wake)(void *ctx); /* results are there, or room: runs on the writer's thread */
     void *ctx;
+    struct writer *after; /* its batches go first, for a moment; NULL: nobody's */
 };
 
 struct writer *writer_start(const struct writer_options *o) MUST_CHECK;
