@@ -5,28 +5,52 @@
 #include "fcgi/reply.h"
 #include "fcgi/run_row.h"
 
-static bool
-change(struct request *rq, enum sql_id id, const char *run_id, struct db_result **out,
-       struct err *err)
+static void
+change_args(const struct request *rq, const char *run_id, struct db_args *a)
 {
+    db_args_init(a);
+    db_arg_text(a, run_id);
+    db_arg_text(a, rq->actor);
+    db_arg_text(a, REQUEST_ACTOR_TYPE);
+    db_arg_text(a, rq->request_id);
+}
+
+/*
+ * The lock is a statement of its own: the next one sees what the run's owner has committed while
+ * we waited for it. Within one statement those rows would be invisible, and stay for ever.
+ */
+static bool
+delete_locked(struct request *rq, const char *run_id, struct db_result **out, struct err *err)
+{
+    struct db_result *results[2] = {NULL, NULL};
     struct db_args a;
+    bool ok;
 
     db_args_init(&a);
     db_arg_text(&a, run_id);
-    db_arg_text(&a, rq->actor);
-    db_arg_text(&a, REQUEST_ACTOR_TYPE);
-    db_arg_text(&a, rq->request_id);
-    return request_query(rq, rq->db, id, &a, out, err);
+    db_pipeline_begin(rq->db);
+    db_pipeline_add(rq->db, SQL_RUN_LOCK, &a);
+    change_args(rq, run_id, &a);
+    db_pipeline_add(rq->db, SQL_RUN_DELETE, &a);
+    ok = db_pipeline_commit(rq->db, results, 2, err);
+    db_result_free(results[0]);
+    *out = results[1];
+    return ok;
 }
 
 bool
 run_remove(struct request *rq, const char *run_id, struct err *err)
 {
     enum { COL_STATUS, COL_DELETED };
-    AUTO_DB_RESULT *r = NULL;
+    AUTO_DB_RESULT *found = NULL, *r = NULL;
     enum run_status status;
+    struct db_args a;
 
-    if (!change(rq, SQL_RUN_DELETE, run_id, &r, err))
+    db_args_init(&a);
+    db_arg_text(&a, run_id);
+    if (!request_query(rq, rq->db, SQL_RUN_EXISTS, &a, &found, err))
+        return false;
+    if (db_rows(found) > 0 && !delete_locked(rq, run_id, &r, err))
         return false;
     if (db_rows(r) > 0 && db_bool(r, 0, COL_DELETED))
         return true;
@@ -41,7 +65,10 @@ run_remove(struct request *rq, const char *run_id, struct err *err)
 bool
 run_archive_one(struct request *rq, const char *run_id, struct db_result **out, struct err *err)
 {
-    if (!change(rq, SQL_RUN_ARCHIVE, run_id, out, err))
+    struct db_args a;
+
+    change_args(rq, run_id, &a);
+    if (!request_query(rq, rq->db, SQL_RUN_ARCHIVE, &a, out, err))
         return false;
     return db_rows(*out) > 0 || err_set(err, ERR_NOT_FOUND, "run %s not found", run_id);
 }

@@ -143,7 +143,7 @@ rebuild_locked(struct rebuild *b, struct run *run, char *owner, size_t owner_siz
 
     db_args_init(&args);
     db_arg_text(&args, run->id);
-    if (!db_run(b->db, SQL_REBUILD_LOCK, &args, &found, err))
+    if (!db_run(b->db, SQL_RUN_LOCK, &args, &found, err))
         return FAILED;
     if (!db_rows(found)) {
         err_set(err, ERR_NOT_FOUND, "there is no such run");

@@ -130,6 +130,63 @@ run_deleted_in_its_owners_hands_takes_nothing_more_and_harms_no_other(void **sta
     crowd_free(&c);
 }
 
+struct deletion {
+    struct http http;
+    char path[80];
+    int status;
+};
+
+static void *
+delete_run(void *arg)
+{
+    struct deletion *d = arg;
+    AUTO_HTTP_REPLY r = {0};
+    struct err err;
+
+    if (http_send(&d->http, &(struct http_request){.method = "DELETE", .path = d->path}, &r, &err))
+        d->status = r.status;
+    return NULL;
+}
+
+/* The owner's transaction holds the run when the deletion comes, and has an event in it. */
+static void
+run_deleted_while_its_owner_writes_leaves_nothing(void **state)
+{
+    struct db *owner = db_new(world.admin_url, "test-owner", process_slow(20000));
+    struct deletion d = {.http = world.http};
+    struct err err = {0};
+    struct crowd c;
+    char sql[700];
+    pthread_t thread;
+    long key;
+
+    (void)state;
+    crowd_post(&c, &world, 1);
+    crowd_pump(&c, &(struct crowd_load){.envelopes = ENVELOPES});
+    crowd_pumped(&c);
+    expect_status(&world, c.runs[0].run, "completed");
+    key = expect_sql_int(&world, "select run_key from macp.runs where id = '%s'", c.runs[0].run);
+    snprintf(sql, sizeof sql,
+             "begin; select 1 from macp.run_observers where run_key = %ld for update; insert into "
+             "macp.run_events_canonical (day, run_key, seq, ts, type, source_kind, source_name, "
+             "data) select day, run_key, 9999, now(), 'signal.emitted', 'runtime', 'late', '{}' "
+             "from macp.runs where run_key = %ld",
+             key, key);
+    expect_ok(db_script(owner, sql, &err), &err, "write as the owner does");
+    snprintf(d.path, sizeof d.path, "/runs/%s", c.runs[0].run);
+    assert_int_equal(pthread_create(&thread, NULL, delete_run, &d), 0);
+    expect_sql_becomes(&world, "1",
+                       "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
+                       "query like '%%run_observers%%'");
+    expect_ok(db_script(owner, "commit", &err), &err, "commit");
+    pthread_join(thread, NULL);
+    assert_int_equal(d.status, 204);
+    expect_sql(&world, "0", "select count(*) from macp.run_events_canonical where run_key = %ld",
+               key);
+    db_close(owner);
+    crowd_free(&c);
+}
+
 /* --- too large ------------------------------------------------------------------------------- */
 
 static void
@@ -229,6 +286,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_stored_state_is_folded_anew_by_the_next_owner),
         cmocka_unit_test(run_deleted_in_its_owners_hands_takes_nothing_more_and_harms_no_other),
+        cmocka_unit_test(run_deleted_while_its_owner_writes_leaves_nothing),
         cmocka_unit_test(envelope_beyond_the_limit_is_one_gap_and_the_rest_is_stored),
         cmocka_unit_test(posts_with_one_key_at_once_are_one_run),
     };

@@ -1,4 +1,4 @@
--- name:   rebuild_lock
+-- name:   run_lock
 -- params: runId uuid
 -- result: zero or one row: run_key, day in days since 1970; locked until the transaction ends
 select r.run_key, o.day - date '1970-01-01'
