@@ -372,9 +372,11 @@ who_finds_the_work_taken_leaves_it(void **state)
     expect_runs("taken", "0");
 }
 
+/* Whoever finds the other at work ends; if both do, the next pass has the rest. */
 static void
 two_at_once_remove_everything_once(void **state)
 {
+    enum { PASSES = 4 };
     struct process a = {0}, b = {0};
     char *said_a, *said_b;
     long n;
@@ -386,6 +388,12 @@ two_at_once_remove_everything_once(void **state)
     said_a = end_of(&a);
     said_b = end_of(&b);
     n = said_number(said_a, "runs") + said_number(said_b, "runs");
+    for (int i = 0; n > 0 && n < MANY && i < PASSES; i++) {
+        char *said = run_retention(NULL);
+
+        n += said_number(said, "runs");
+        free(said);
+    }
     if (n != MANY)
         fail_msg("%ld of %d runs were removed:\n%s\n%s", n, MANY, said_a, said_b);
     free(said_a);
