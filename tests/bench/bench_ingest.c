@@ -334,10 +334,11 @@ print_figures(const struct figures *f)
     printf("%-44s %10d %10.3f %12.0f\n", "whole path, 200 sessions x 4000, flat out", f->envelopes,
            f->path_s, (double)f->envelopes / f->path_s);
     printf("%-44s %10d %10.3f %12.0f\n", "floor: rows of 20 of them from memory",
-           f->floor_envelopes, f->floor_s, (double)f->envelopes / f->floor_s);
+           f->floor_envelopes, f->floor_s, (double)f->floor_envelopes / f->floor_s);
     printf("floor: %d rows (raw and canonical) in %d transactions, %.0f rows/s; path/floor %.2f\n",
            f->rows, f->floor_batches, (double)f->rows / f->floor_s,
            (f->envelopes / f->path_s) / (f->floor_envelopes / f->floor_s));
+    cpu_print(&f->before, &f->after);
     printf("\nlatency, %d envelopes at %d/s, envelope to visible in Postgres (+-1 ms)\n",
            SLOW_ENVELOPES, SLOW_RATE);
     printf("p50 %" PRId64 " ms   p99 %" PRId64 " ms   max %" PRId64 " ms\n", f->latency.p50_ms,
