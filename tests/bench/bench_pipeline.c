@@ -51,9 +51,72 @@ writer_lock(struct writer *w)
 }
 
 void
-writer_unlock(struct writer *w)
+writer_unlock(struct writer *w UNUSED)
 {
-    (void)w;
+}
+
+/* What sessions and shards could ask a writer, and do not here. */
+bool
+writer_is_full(struct writer *w UNUSED)
+{
+    return false;
+}
+
+bool
+writer_is_idle(struct writer *w UNUSED)
+{
+    return true;
+}
+
+bool
+writer_is_past(struct writer *w UNUSED, uint64_t serial UNUSED)
+{
+    return true;
+}
+
+int64_t
+writer_stuck_ms(struct writer *w UNUSED)
+{
+    return 0;
+}
+
+uint64_t
+writer_last_serial(struct writer *w UNUSED)
+{
+    return 0;
+}
+
+void
+writer_copy_logs(struct writer *w UNUSED, struct buf *out UNUSED)
+{
+}
+
+size_t
+writer_take_results(struct writer *w UNUSED, struct writer_result *out UNUSED, size_t max UNUSED)
+{
+    return 0;
+}
+
+void
+writer_forget(struct writer *w UNUSED, int64_t run_key UNUSED, int64_t fence UNUSED)
+{
+}
+
+struct writer *
+writer_start(const struct writer_options *o UNUSED)
+{
+    return NULL;
+}
+
+void
+writer_end_by(struct writer *w UNUSED, int64_t mono_ms UNUSED)
+{
+}
+
+bool
+writer_stop(struct writer *w UNUSED, int64_t limit_ms UNUSED)
+{
+    return true;
 }
 
 /* --- envelopes --------------------------------------------------------------------------- */
