@@ -2,7 +2,8 @@
 #
 #   make            both programs            make test      the one test command
 #   make deps       Debian packages          make demo      the whole path on one port
-#   make lint | asan | fuzz | check-sql | bench | interop | streams-long | install | clean
+#   make lint | asan | tsan | fuzz | check-sql | bench | bench-lists | interop | streams-long
+#   make install | clean
 #   V=1 shows the commands; BUILD=dir builds elsewhere; SANITIZE=address,undefined instruments.
 
 VERSION  := 0.1.0
@@ -209,7 +210,8 @@ streams-long: $(BUILD)/tests/fault/test_followers $(PROGRAMS) tools
 	@$(RUN_TESTS) streams-long "$(BUILD)/tests/fault/test_followers --long"
 test: need-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) test-built
-test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT)
+# Benches are linked, too, and not run: they reach into modules and must not fall behind.
+test-built: $(PROGRAMS) tools $(UNIT) $(GOLDEN) $(INTEGRATION) $(FAULT) $(BENCH)
 	@$(RUN_TESTS) test $(UNIT) $(GOLDEN) "$(BUILD)/tests/sqlcheck" \
 	    "tests/support/observer_gate.sh $(BUILD)" "tests/support/observer_gate.sh --self-test" \
 	    "tests/golden/differential.sh $(BUILD)" "tests/golden/planted_type.sh $(BUILD)" \
