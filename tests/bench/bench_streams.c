@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #include "shared/clock.h"
+#include "tests/support/cpu.h"
 #include "tests/support/latency.h"
 #include "tests/support/machine.h"
 #include "tests/support/stream_load.h"
@@ -74,23 +75,6 @@ measure_floor(struct world *w, char run[UUID_LEN], struct latency_figures *out, 
 
 /* --- idle ------------------------------------------------------------------------------------- */
 
-static long
-rss_kb(int pid)
-{
-    char path[64], line[256];
-    long kb = 0;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
-    if (f)
-        fclose(f);
-    return kb;
-}
-
 static int
 by_value(const void *a, const void *b)
 {
@@ -143,7 +127,7 @@ measure_idle(struct world *w, const char *run, struct figures *f, struct err *er
     bool ok = measure_rest(w, run, NULL, &f->rest_alone, err);
 
     sse_init(&idle, &w->http);
-    f->rss_before_kb = rss_kb(world_handler_pid(w));
+    f->rss_before_kb = memory_kib(world_handler_pid(w));
     while (ok && idle.n < IDLE) {
         for (int i = 0; i < IDLE_STEP; i++)
             sse_connect(sse_add(&idle, run, "stream", "?heartbeatMs=15000"), 0);
@@ -151,7 +135,7 @@ measure_idle(struct world *w, const char *run, struct figures *f, struct err *er
              err_set(err, ERR_IO, "not every idle stream began");
     }
     f->idle = (int)idle.n;
-    f->rss_idle_kb = rss_kb(world_handler_pid(w));
+    f->rss_idle_kb = memory_kib(world_handler_pid(w));
     ok = ok && measure_rest(w, run, &idle, &f->rest_beside, err);
     sse_fini(&idle);
     return ok;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/cpu.h"
 #include "tests/support/expect.h"
 #include "tests/support/hostile.h"
 #include "tests/support/latency.h"
@@ -31,25 +32,6 @@ enum {
 };
 
 static struct world world;
-
-static long
-memory_kb(const char *field)
-{
-    char path[64], line[128];
-    size_t n = strlen(field);
-    long kb = -1;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%d/status", (int)world.observerd.pid);
-    f = fopen(path, "r");
-    assert_non_null(f);
-    while (kb < 0 && fgets(line, sizeof line, f))
-        if (strncmp(line, field, n) == 0 && line[n] == ':')
-            kb = strtol(line + n + 1, NULL, 10);
-    fclose(f);
-    assert_true(kb > 0);
-    return kb;
-}
 
 static void
 start_neighbour(const struct posted *run)
@@ -74,7 +56,8 @@ a_hostile_session_is_stored_whole_and_its_neighbour_is_served(void **state)
     expect_posted(&world, DECISION, NULL, &hostile);
     expect_ok(hostile_open(&world, hostile.session, &err), &err, "opening");
     expect_status(&world, hostile.run, "running");
-    before = memory_kb("VmRSS");
+    before = memory_kib(world.observerd.pid);
+    assert_true(before > 0);
 
     expect_posted(&world, DECISION, NULL, &neighbour);
     watch = latency_watch(world.admin_url, neighbour.session, NEIGHBOUR_ENVELOPES, WAIT_MS);
@@ -86,7 +69,8 @@ a_hostile_session_is_stored_whole_and_its_neighbour_is_served(void **state)
     expect_ok(latency_finish(watch, &seen, &err), &err, "watching the neighbour");
     expect_status(&world, neighbour.run, "completed");
     expect_status(&world, hostile.run, "completed");
-    peak = memory_kb("VmHWM");
+    peak = memory_peak_kib(world.observerd.pid);
+    assert_true(peak > 0);
 
     print_message("%d hostile envelopes; daemon %ld KiB before, %ld KiB at its peak; neighbour p50 "
                   "%ld ms, p99 %ld ms, max %ld ms\n",

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/cpu.h"
 #include "tests/support/expect.h"
 #include "tests/support/scene.h"
 
@@ -540,18 +541,10 @@ lines_keep_the_type_of_each_event(void **state)
 static long
 fcgi_peak_kib(void)
 {
-    char path[64], line[256];
-    long kib = 0;
-    FILE *f;
+    long kib = memory_peak_kib(world_handler_pid(&world));
 
-    snprintf(path, sizeof path, "/proc/%d/status", world_handler_pid(&world));
-    f = fopen(path, "r");
-    if (!f)
+    if (kib == 0)
         fail_msg("macp-fcgi is not to be found");
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
-    fclose(f);
     return kib;
 }
 
