@@ -14,82 +14,22 @@
 #include "shared/log.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
+#include "tests/unit/postgres_stage.h"
 
 #define MY_ID "0b6f3c6e-1111-4222-8333-944455556666"
 
-enum { PATIENCE_MS = 20000 };
-
-static struct postgres *pg;
-static char database[POSTGRES_NAME_LEN];
-static struct db *admin, *db;
-static struct config *cfg;
 static struct shard shard;
 static struct shard *shards[] = {&shard};
 static struct claim *claim;
 
-static void
-ok(bool succeeded, const struct err *err)
-{
-    if (!succeeded)
-        fail_msg("%s [%s]", err->msg, err->sqlstate);
-}
-
-static int64_t number(const char *format, ...) PRINTF_FMT(1, 2);
-
-static int64_t
-number(const char *format, ...)
-{
-    char sql[1024], out[64];
-    struct err err;
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(sql, sizeof sql, format, ap);
-    va_end(ap);
-    ok(postgres_value(admin, sql, out, sizeof out, &err), &err);
-    return strtoll(out, NULL, 10);
-}
-
-static void
-ignore_wake(void *ctx UNUSED)
-{
-}
-
 static int
 start(void **state UNUSED)
 {
-    char url[POSTGRES_URL_LEN];
-    char *envp[] = {(char *)"MACP_ENV=development", (char *)"OBSERVERD_MAX_RUNS=3",
-                    (char *)"OBSERVERD_STREAMS_PER_CHANNEL=1",
-                    (char *)"OBSERVERD_INSTANCE_ID=" MY_ID, NULL};
-    struct config_report report = {0};
-    struct err err;
+    static const char *const settings[] = {"OBSERVERD_MAX_RUNS=3",
+                                           "OBSERVERD_STREAMS_PER_CHANNEL=1",
+                                           "OBSERVERD_INSTANCE_ID=" MY_ID, NULL};
 
-    log_open("test", LOG_SILENT);
-    pg = postgres_start(NULL, &err);
-    if (!pg || !postgres_database(pg, database, &err)) {
-        print_error("%s\n", err.msg);
-        return -1;
-    }
-    admin =
-        db_new(postgres_url(pg, database, POSTGRES_ADMIN, url), "test", process_slow(PATIENCE_MS));
-    db = db_new(postgres_url(pg, database, POSTGRES_OBSERVER, url), "observer",
-                process_slow(PATIENCE_MS));
-    if (!config_load(CONFIG_OBSERVERD, envp, &cfg, &report))
-        for (size_t i = 0; i < report.n; i++)
-            print_error("%s: %s\n", report.items[i].key, report.items[i].text);
-    config_report_fini(&report);
-    return cfg ? 0 : -1;
-}
-
-static int
-stop(void **state UNUSED)
-{
-    db_close(admin);
-    db_close(db);
-    config_free(cfg);
-    postgres_stop(pg);
-    return 0;
+    return open_postgres(settings);
 }
 
 static int
@@ -343,5 +283,5 @@ main(void)
         T(test_new_runs_are_claimed_beyond_the_share_and_others_are_not),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, close_postgres);
 }

@@ -18,8 +18,9 @@
 #include "shared/uuid.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
+#include "tests/unit/postgres_stage.h"
 
-enum { PATIENCE_MS = 20000, MANY = 1000 };
+enum { MANY = 1000 };
 
 struct instance {
     struct shard shard;
@@ -27,71 +28,14 @@ struct instance {
     struct claim *claim;
 };
 
-static struct postgres *pg;
-static struct db *admin, *db;
-static struct config *cfg;
 static struct instance owner, heir;
-
-static void
-ok(bool succeeded, const struct err *err)
-{
-    if (!succeeded)
-        fail_msg("%s [%s]", err->msg, err->sqlstate);
-}
-
-static int64_t number(const char *format, ...) PRINTF_FMT(1, 2);
-
-static int64_t
-number(const char *format, ...)
-{
-    char sql[1024], out[64];
-    struct err err;
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(sql, sizeof sql, format, ap);
-    va_end(ap);
-    ok(postgres_value(admin, sql, out, sizeof out, &err), &err);
-    return strtoll(out, NULL, 10);
-}
-
-static void
-ignore_wake(void *ctx UNUSED)
-{
-}
 
 static int
 start(void **state UNUSED)
 {
-    char url[POSTGRES_URL_LEN], database[POSTGRES_NAME_LEN];
-    char *envp[] = {(char *)"MACP_ENV=development", NULL};
-    struct config_report report = {0};
-    struct err err;
+    static const char *const settings[] = {NULL};
 
-    log_open("test", LOG_SILENT);
-    pg = postgres_start(NULL, &err);
-    if (!pg || !postgres_database(pg, database, &err)) {
-        print_error("%s\n", err.msg);
-        return -1;
-    }
-    admin =
-        db_new(postgres_url(pg, database, POSTGRES_ADMIN, url), "test", process_slow(PATIENCE_MS));
-    db = db_new(postgres_url(pg, database, POSTGRES_OBSERVER, url), "observer",
-                process_slow(PATIENCE_MS));
-    if (!config_load(CONFIG_OBSERVERD, envp, &cfg, &report))
-        print_error("no configuration\n");
-    config_report_fini(&report);
-    return cfg ? 0 : -1;
-}
-
-static int
-stop(void **state UNUSED)
-{
-    db_close(admin);
-    db_close(db);
-    config_free(cfg);
-    postgres_stop(pg);
-    return 0;
+    return open_postgres(settings);
 }
 
 /* --- instances ----------------------------------------------------------------------------- */
@@ -437,5 +381,5 @@ main(void)
         T(test_nobody_inherits_when_there_is_nothing_to_do),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, close_postgres);
 }

@@ -22,12 +22,13 @@
 #include "shared/log.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
+#include "tests/unit/postgres_stage.h"
 
 #define MODE           "macp.mode.decision.v1"
 #define SESSION_PREFIX "0b6f3c6e-1111-4222-8333-"
 
 enum {
-    PATIENCE_MS = 60000,
+    SHARD_PATIENCE_MS = 60000,
     SHARDS = 2,
     RUNS = 20,
     ENVELOPES = 200,
@@ -348,9 +349,6 @@ rt_queue_run(struct rt_queue *q, int64_t (*tick)(void *ctx), void *ctx)
 
 /* --- the program around the shards ----------------------------------------------------------- */
 
-static struct postgres *pg;
-static struct db *admin, *db;
-static struct config *cfg;
 static struct mailbox control, orders;
 static struct notifier notifier;
 static struct ambient *ambient;
@@ -361,61 +359,12 @@ static atomic_bool quiet;
 static int open_orders;
 static int answers; /* about runs that were there */
 
-static void
-ok(bool succeeded, const struct err *err)
-{
-    if (!succeeded)
-        fail_msg("%s [%s]", err->msg, err->sqlstate);
-}
-
-static int64_t
-number(const char *sql)
-{
-    char out[64];
-    struct err err;
-
-    ok(postgres_value(admin, sql, out, sizeof out, &err), &err);
-    return strtoll(out, NULL, 10);
-}
-
-static void
-ignore_wake(void *ctx UNUSED)
-{
-}
-
 static int
 start(void **state UNUSED)
 {
-    char database[POSTGRES_NAME_LEN], url[POSTGRES_URL_LEN], setting[POSTGRES_URL_LEN + 16];
-    char *envp[] = {(char *)"MACP_ENV=development", setting, NULL};
-    struct config_report report = {0};
-    struct err err;
+    static const char *const settings[] = {NULL};
 
-    log_open("test", LOG_SILENT);
-    pg = postgres_start(NULL, &err);
-    if (!pg || !postgres_database(pg, database, &err)) {
-        print_error("%s\n", err.msg);
-        return -1;
-    }
-    admin =
-        db_new(postgres_url(pg, database, POSTGRES_ADMIN, url), "test", process_slow(PATIENCE_MS));
-    db = db_new(postgres_url(pg, database, POSTGRES_OBSERVER, url), "observer",
-                process_slow(PATIENCE_MS));
-    snprintf(setting, sizeof setting, "DATABASE_URL=%s", url);
-    if (!config_load(CONFIG_OBSERVERD, envp, &cfg, &report))
-        print_error("no configuration\n");
-    config_report_fini(&report);
-    return cfg ? 0 : -1;
-}
-
-static int
-stop(void **state UNUSED)
-{
-    db_close(admin);
-    db_close(db);
-    config_free(cfg);
-    postgres_stop(pg);
-    return 0;
+    return open_postgres(settings);
 }
 
 static void
@@ -456,10 +405,10 @@ stop_shards(void)
 {
     ambient_quiet(ambient);
     for (size_t i = 0; i < SHARDS; i++) {
-        assert_true(shard_stop(shards[i], process_slow(PATIENCE_MS)));
+        assert_true(shard_stop(shards[i], process_slow(SHARD_PATIENCE_MS)));
         assert_true(shards[i]->held_tokens > 0); /* its decoder was asked */
     }
-    ambient_stop(ambient, process_slow(PATIENCE_MS));
+    ambient_stop(ambient, process_slow(SHARD_PATIENCE_MS));
     for (size_t i = 0; i < SHARDS; i++)
         shard_free(shards[i]);
     mailbox_fini(&control);
@@ -519,7 +468,7 @@ bother_main(void *arg UNUSED)
         for (size_t k = 0; k < SHARDS; k++)
             bother(shards[k], session_id, i + 1);
         ambient_received(ambient, session_id, signal, sizeof signal - 1);
-        if (!process_poll(all_answered, NULL, process_slow(PATIENCE_MS)))
+        if (!process_poll(all_answered, NULL, process_slow(SHARD_PATIENCE_MS)))
             break; /* what is open is noticed */
     }
     return NULL;
@@ -554,7 +503,7 @@ test_runs_of_two_shards_are_stored_once_and_in_order_while_others_ask(void **sta
        &err);
     start_shards();
     assert_int_equal(pthread_create(&bothering, NULL, bother_main, NULL), 0);
-    assert_true(process_poll(all_completed, NULL, process_slow(PATIENCE_MS)));
+    assert_true(process_poll(all_completed, NULL, process_slow(SHARD_PATIENCE_MS)));
     atomic_store(&quiet, true);
     pthread_join(bothering, NULL);
     stop_shards();
@@ -578,5 +527,5 @@ main(void)
         cmocka_unit_test(test_runs_of_two_shards_are_stored_once_and_in_order_while_others_ask),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, close_postgres);
 }

@@ -14,13 +14,10 @@
 #include "shared/log.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
+#include "tests/unit/postgres_stage.h"
 
-enum { PATIENCE_MS = 20000, LONG_AGO = 1 };
+enum { LONG_AGO = 1 };
 
-static struct postgres *pg;
-static char database[POSTGRES_NAME_LEN];
-static struct db *admin;
-static struct config *cfg;
 static struct notifier notifier; /* large */
 static struct writer *writer;
 static _Atomic int64_t alive_until;
@@ -33,71 +30,17 @@ struct run {
 };
 
 static void
-ok(bool succeeded, const struct err *err)
-{
-    if (!succeeded)
-        fail_msg("%s [%s]", err->msg, err->sqlstate);
-}
-
-static int64_t number(const char *format, ...) PRINTF_FMT(1, 2);
-
-static int64_t
-number(const char *format, ...)
-{
-    char sql[1024], out[64];
-    struct err err;
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(sql, sizeof sql, format, ap);
-    va_end(ap);
-    ok(postgres_value(admin, sql, out, sizeof out, &err), &err);
-    return strtoll(out, NULL, 10);
-}
-
-static void
 count_wake(void *ctx UNUSED)
 {
     atomic_fetch_add(&wakes, 1);
 }
 
-static void
-ignore_wake(void *ctx UNUSED)
-{
-}
-
 static int
 start(void **state UNUSED)
 {
-    char url[POSTGRES_URL_LEN], address[POSTGRES_URL_LEN + 32];
-    char *envp[] = {(char *)"MACP_ENV=development", address, (char *)"OBSERVERD_BATCH_EVENTS=100",
-                    NULL};
-    struct config_report report = {0};
-    struct err err;
+    static const char *const settings[] = {"OBSERVERD_BATCH_EVENTS=100", NULL};
 
-    log_open("test", LOG_SILENT);
-    pg = postgres_start(NULL, &err);
-    if (!pg || !postgres_database(pg, database, &err)) {
-        print_error("%s\n", err.msg);
-        return -1;
-    }
-    admin =
-        db_new(postgres_url(pg, database, POSTGRES_ADMIN, url), "test", process_slow(PATIENCE_MS));
-    postgres_url(pg, database, POSTGRES_OBSERVER, url);
-    snprintf(address, sizeof address, "DATABASE_URL=%s", url);
-    if (!config_load(CONFIG_OBSERVERD, envp, &cfg, &report))
-        print_error("no configuration\n");
-    config_report_fini(&report);
-    return cfg ? 0 : -1;
-}
-
-static int
-stop(void **state UNUSED)
-{
-    db_close(admin);
-    config_free(cfg);
-    postgres_stop(pg);
-    return 0;
+    return open_postgres(settings);
 }
 
 static int
@@ -666,5 +609,5 @@ main(void)
         T(test_stop_ends_in_time_without_postgres),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start, close_postgres);
 }
