@@ -23,6 +23,7 @@ enum {
     BACKOFF_MIN_MS = 100,
     BACKOFF_MAX_MS = 1000,
     NO_ROOM_MS = 1000, /* until a delivery is tried again that the outbound had no room for */
+    LEASE_LEN = 48,
 };
 
 /* One attempt: under way, then settled. */
@@ -30,8 +31,9 @@ struct delivery {
     struct delivery *next;
     struct webhooks *webhooks;
     int64_t id;
-    int attempts;
+    int attempts; /* this one included */
     char public_id[UUID_LEN], webhook_id[UUID_LEN];
+    char lease[LEASE_LEN]; /* until when it is ours, which nobody else's is */
     struct webhook_verdict verdict;
     int response_status; /* 0: there was no answer */
     json_t *response_head;
@@ -103,6 +105,7 @@ enum claimed_column {
     COL_EVENT,
     COL_BODY,
     COL_ATTEMPTS,
+    COL_LEASE,
     COL_WEBHOOK_ID,
     COL_URL,
     COL_SECRET
@@ -122,6 +125,7 @@ send_row(struct webhooks *w, const struct db_result *rows, int row)
     d->webhooks = w;
     d->id = db_int(rows, row, COL_ID);
     d->attempts = (int)db_int(rows, row, COL_ATTEMPTS);
+    snprintf(d->lease, sizeof d->lease, "%s", db_text(rows, row, COL_LEASE));
     snprintf(d->public_id, sizeof d->public_id, "%s", db_text(rows, row, COL_PUBLIC_ID));
     snprintf(d->webhook_id, sizeof d->webhook_id, "%s", db_text(rows, row, COL_WEBHOOK_ID));
     webhook_sign(db_text(rows, row, COL_SECRET), body, body_len, signature);
@@ -172,7 +176,8 @@ store(struct webhooks *w, const struct delivery *d)
 
     db_args_init(&a);
     db_arg_int(&a, d->id);
-    db_arg_int(&a, d->attempts);
+    db_arg_text(&a, d->lease);
+    db_arg_bool(&a, d->verdict.counts);
     db_arg_text(&a, d->verdict.status);
     db_arg_int(&a, d->verdict.wait_ms);
     if (d->response_status)

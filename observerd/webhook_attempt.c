@@ -43,13 +43,14 @@ void
 webhook_judge(const struct config *cfg, int attempts, double chance,
               const struct outbound_reply *reply, struct webhook_verdict *out)
 {
-    *out = (struct webhook_verdict){.status = "failed"};
+    *out = (struct webhook_verdict){.status = "failed", .counts = true};
     if (reply->status >= 200 && reply->status < 300) {
         out->status = "delivered";
         return;
     }
-    if (reply->stopped) { /* nothing is known about the endpoint */
+    if (reply->stopped) {
         out->status = "pending";
+        out->counts = false;
         return;
     }
     if (reply->status)

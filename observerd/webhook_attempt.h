@@ -22,6 +22,7 @@ void webhook_sign(const char *secret, const char *body, size_t n, char out[WEBHO
 struct webhook_verdict {
     const char *status; /* of the delivery: delivered, failed, or pending: once more */
     int64_t wait_ms;    /* until the next attempt */
+    bool counts;        /* as an attempt: false when nothing is known about the endpoint */
     bool unsubscribe;   /* the endpoint is gone and says so */
     char error[128];    /* "": none */
 };

@@ -1,13 +1,16 @@
 -- name:   deliveries_expire
 -- params: 1 age in days bigint, 2 limit bigint (null: none), 3 only count boolean
--- result: one row: whether nobody else removes just now, how many deliveries that were made or given up are older, how
---         many of them were removed
+-- result: one row: whether nobody else removes just now, how many deliveries are older that were
+--         made, were given up, or wait for a webhook that is switched off; how many of them were
+--         removed
 with lock as materialized (
     select pg_try_advisory_xact_lock(7230165412) as held
 ), expired as materialized (
     select x.id
       from webhook_deliveries x
-     where x.status in ('delivered', 'failed')
+     where (x.status in ('delivered', 'failed')
+            or (x.lease_until <= now()
+                and x.webhook_key in (select w.webhook_key from webhooks w where not w.active)))
        and x.created_at < now() - $1::bigint * interval '1 day'
      order by x.id
      limit $2::bigint

@@ -1,9 +1,9 @@
 -- name:   webhook_claim
 -- params: 1 how many at most, 2 how many of one webhook may be under way, 3 leaseMs bigint
 -- result: the deliveries that are taken: id, public_id, event, body, attempts (this one included),
---         webhook id, url, secret
+--         until when it is taken, webhook id, url, secret
 --
--- Webhooks with little under way come first. Of a run only the oldest event that is not settled is
+-- An attempt counts when it is known what came of it. Webhooks with little under way come first. Of a run only the oldest event that is not settled is
 -- taken. Two instances that look at the same moment may together take a few more of one webhook.
 with endpoint as (
     select w.webhook_key,
@@ -32,8 +32,7 @@ with endpoint as (
               for update skip locked) d
 )
 update webhook_deliveries d
-   set attempts = d.attempts + 1,
-       last_attempt_at = now(),
+   set last_attempt_at = now(),
        lease_until = now() + $3::bigint * interval '1 millisecond'
   from webhooks w
  -- An array: a few rows by their keys, whatever the planner thinks of the limit.
@@ -42,4 +41,4 @@ update webhook_deliveries d
                           order by turn, next_attempt_at, id
                           limit $1::bigint))
    and w.webhook_key = d.webhook_key
-returning d.id, d.public_id, d.event, d.body, d.attempts, w.id, w.url, w.secret;
+returning d.id, d.public_id, d.event, d.body, d.attempts + 1, d.lease_until, w.id, w.url, w.secret;

@@ -15,6 +15,7 @@ with target as (
        set status = 'pending',
            attempts = 0,
            next_attempt_at = now(),
+           lease_until = '-infinity', -- an earlier attempt that is still answered counts no more
            response_status = null,
            response_head = null,
            error_message = null,

@@ -1,20 +1,21 @@
 -- name:   webhook_settle
--- params: 1 id bigint, 2 attempts integer (of the attempt this is the result of), 3 status text,
---         4 waitMs bigint, 5 responseStatus integer, 6 responseHead text, 7 errorMessage text,
---         8 unsubscribe boolean
+-- params: 1 id bigint, 2 until when it was taken, a time as text, 3 whether it counts as an
+--         attempt boolean, 4 status text, 5 waitMs bigint, 6 responseStatus integer,
+--         7 responseHead text, 8 errorMessage text, 9 unsubscribe boolean
 -- result: none; nothing happens when somebody else has taken the delivery meanwhile
 --
 -- What waits behind it, of the same run and webhook, is due when it is: at once when it is settled.
 with settled as (
     update webhook_deliveries
-       set status = $3::text,
-           next_attempt_at = now() + $4::bigint * interval '1 millisecond',
+       set status = $4::text,
+           attempts = attempts + $3::boolean::integer,
+           next_attempt_at = now() + $5::bigint * interval '1 millisecond',
            lease_until = '-infinity',
-           response_status = $5::integer,
-           response_head = $6::text,
-           error_message = $7::text,
-           delivered_at = case when $3::text = 'delivered' then now() end
-     where id = $1::bigint and attempts = $2::integer and status = 'pending'
+           response_status = case when $3::boolean then $6::integer else response_status end,
+           response_head = case when $3::boolean then $7::text else response_head end,
+           error_message = case when $3::boolean then $8::text else error_message end,
+           delivered_at = case when $4::text = 'delivered' then now() end
+     where id = $1::bigint and lease_until = $2::text::timestamptz and status = 'pending'
     returning webhook_key, run_key, run_version, next_attempt_at
 ), behind as (
     update webhook_deliveries d
@@ -26,7 +27,7 @@ with settled as (
     update webhooks w
        set active = false, updated_at = now()
       from settled s
-     where $8::boolean and w.webhook_key = s.webhook_key and w.active
+     where $9::boolean and w.webhook_key = s.webhook_key and w.active
     returning w.id
 )
 insert into audit_log (id, actor, actor_type, action, resource, resource_id, details)

@@ -20,6 +20,8 @@ enum { WAIT_MS = 20000, STOP_WITHIN_MS = 8000 };
 
 static const char *const quick[] = {"WEBHOOK_TIMEOUT_MS=900",
                                     "WEBHOOK_RETRY_SCHEDULE=1,1,1,1,1,1,1,1,1,1,1,1", NULL};
+/* One that fails twice is given up. */
+static const char *const strict[] = {"WEBHOOK_TIMEOUT_MS=60000", "WEBHOOK_RETRY_SCHEDULE=1", NULL};
 /* Attempts outlast the program's end. */
 static const char *const patient[] = {"WEBHOOK_TIMEOUT_MS=60000", "OBSERVERD_DRAIN_MS=1500", NULL};
 
@@ -163,6 +165,36 @@ an_attempt_that_nobody_settled_is_made_again_under_the_same_id(void **state)
     kill_instance(1);
 }
 
+/* Processes that die may not use up a delivery's attempts: nobody knows what would have come of
+ * them. */
+static void
+attempts_that_nobody_settled_do_not_count(void **state)
+{
+    static const char path[] = "/hang?died";
+
+    (void)state;
+    world.options.observerd_env = strict;
+    subscribe_only(receiver.port, path);
+    put_deliveries(1);
+    for (size_t i = 0; i < 3; i++) {
+        start(0);
+        wait_for_requests(path, i + 1);
+        kill_instance(0);
+        expect_sql(&world, "pending 0",
+                   "with over as (update macp.webhook_deliveries set lease_until = now() returning "
+                   "status, attempts) select status || ' ' || attempts from over");
+    }
+    expect_sql(&world, "1",
+               "with moved as (update macp.webhooks set url = 'http://127.0.0.1:%d' || "
+               "'/status/500,200?died' returning 1) select count(*) from moved",
+               receiver.port);
+    start(0);
+    expect_sql_becomes(&world, "delivered 2",
+                       "select status || ' ' || attempts from macp.webhook_deliveries");
+    kill_instance(0);
+    world.options.observerd_env = quick;
+}
+
 static void
 a_process_that_leaves_gives_its_attempts_back_at_once(void **state)
 {
@@ -177,10 +209,10 @@ a_process_that_leaves_gives_its_attempts_back_at_once(void **state)
     wait_for_requests(path, 1);
     assert_int_equal(world_stop_instance(&world, 0, SIGTERM, process_slow(STOP_WITHIN_MS)), 0);
     stopped_ms = clock_mono_ms();
-    expect_sql(
-        &world, "pending t",
-        "select status || ' ' || case when next_attempt_at <= now() and lease_until <= now() "
-        "then 't' else 'f' end from macp.webhook_deliveries");
+    expect_sql(&world, "pending 0 t",
+               "select concat_ws(' ', status, attempts, next_attempt_at <= now() and lease_until "
+               "<= now()) "
+               "from macp.webhook_deliveries");
     start(1);
     wait_for_requests(path, 2);
     /* Its lease would have been three minutes. */
@@ -288,6 +320,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_killed_process_had_committed_the_next_one_delivers),
         cmocka_unit_test(an_attempt_that_nobody_settled_is_made_again_under_the_same_id),
+        cmocka_unit_test(attempts_that_nobody_settled_do_not_count),
         cmocka_unit_test(a_process_that_leaves_gives_its_attempts_back_at_once),
         cmocka_unit_test(two_instances_deliver_each_once),
         cmocka_unit_test(endpoints_that_do_not_answer_hold_up_neither_runs_nor_others),

@@ -221,6 +221,12 @@ make_other_rows(void)
         "day' from (values "
         "(1, 'delivered', 31), (2, 'failed', 99), (3, 'pending', 99), (4, 'delivered', 3)) "
         "v (n, s, d);"
+        "insert into webhooks (id, url, secret, active) values (gen_random_uuid(), 'https://x', "
+        "'off', false);"
+        "insert into webhook_deliveries (public_id, webhook_key, run_key, run_version, event, "
+        "body, lease_until, created_at) select gen_random_uuid(), (select max(webhook_key) from "
+        "webhooks), 1, n, 'off', 'b', l::timestamptz, now() - d * interval '1 day' from (values "
+        "(1, '-infinity', 99), (2, 'infinity', 99), (3, '-infinity', 3)) v (n, l, d);"
         "insert into commands (kind, state, owner, lease_until, deadline, finished_at) select "
         "'made.up', s, gen_random_uuid(), 'infinity', 'infinity', now() - d * interval '1 day' "
         "from (values ('done', 31), ('failed', 31), ('expired', 31), ('done', 1), ('running', 31)) "
@@ -245,7 +251,7 @@ a_dry_run_tells_everything_and_changes_nothing(void **state)
     assert_non_null(strstr(said, "would go"));
     expect_said(said, "runs", 20 + 3 + 3 + 2 + 4 + 1);
     expect_said(said, "audit rows", 2);
-    expect_said(said, "webhook deliveries", 2);
+    expect_said(said, "webhook deliveries", 3);
     expect_said(said, "signals without a session", 1);
     /* Of 100 to 103 days ago: one or two weeks; where slow and live runs are left, none. */
     assert_in_range(said_number(said, "weeks of events"), 1, 3);
@@ -279,7 +285,12 @@ a_pass_removes_exactly_what_is_old(void **state)
                "select count(*) from macp.session_tombstones where session_id like 'again-%%'");
     expect_sql(&world, "2", "select count(*) from macp.audit_log where action = 'made.up'");
     expect_sql(&world, "delivered,pending",
-               "select string_agg(status, ',' order by status) from macp.webhook_deliveries");
+               "select string_agg(status, ',' order by status) from macp.webhook_deliveries where "
+               "event = 'e'");
+    /* Of a webhook that is switched off: what is under way, and what is young. */
+    expect_sql(&world, "2,3",
+               "select string_agg(run_version::text, ',' order by run_version) from "
+               "macp.webhook_deliveries where event = 'off'");
     expect_sql(&world, "done,running",
                "select string_agg(state, ',' order by state) from macp.commands where kind = "
                "'made.up'");

@@ -135,7 +135,8 @@ answers_decide_what_becomes_of_a_delivery(void **state UNUSED)
 
         webhook_judge(&config, cases[i].attempts, 0, &cases[i].reply, &v);
         if (strcmp(v.status, cases[i].status) != 0 || v.wait_ms != cases[i].wait_ms ||
-            v.unsubscribe != cases[i].unsubscribe || strcmp(v.error, cases[i].error) != 0)
+            v.unsubscribe != cases[i].unsubscribe || strcmp(v.error, cases[i].error) != 0 ||
+            v.counts == cases[i].reply.stopped)
             fail_msg("case %zu: %s after %lld ms, \"%s\"", i, v.status, (long long)v.wait_ms,
                      v.error);
     }
