@@ -455,19 +455,25 @@ store(struct writer *w, struct batch *b)
 
 /* --- the thread -------------------------------------------------------------------------- */
 
-/* A short wait makes bigger batches when envelopes come fast but do not fill one. */
+/*
+ * A short wait makes bigger batches when envelopes come fast but do not fill one. What has waited
+ * for the commit before does not wait again: no envelope is held back beyond the linger.
+ */
 static void
 linger(struct writer *w)
 {
     enum { BUSY_PER_SECOND = 300, SMALL_BATCH = 100 };
-    struct timespec ts = {0, w->o.cfg->observerd_linger_ms * 1000000};
+    const struct batch *b = w->pending;
+    int64_t left_us;
 
-    if (w->o.cfg->observerd_linger_ms && w->rate > BUSY_PER_SECOND &&
-        w->pending->events < SMALL_BATCH) {
-        pthread_mutex_unlock(&w->mu);
-        nanosleep(&ts, NULL);
-        pthread_mutex_lock(&w->mu);
-    }
+    if (w->rate <= BUSY_PER_SECOND || b->events >= SMALL_BATCH || !b->n_received)
+        return;
+    left_us = b->received_us[0] + w->o.cfg->observerd_linger_ms * 1000 - clock_mono_us();
+    if (left_us <= 0)
+        return;
+    pthread_mutex_unlock(&w->mu);
+    nanosleep(&(struct timespec){left_us / 1000000, left_us % 1000000 * 1000}, NULL);
+    pthread_mutex_lock(&w->mu);
 }
 
 /*

@@ -129,12 +129,25 @@ send_one(struct pump *p, size_t session, enum part part)
     p->refused += !v.ok;
 }
 
+/* At a rate, what a tick owes: sessions are independent, and do not all speak at once. */
+static size_t
+chunk_of(const struct pump *p)
+{
+    int64_t owed = p->rate * TICK_MS / 1000;
+
+    if (p->rate <= 0 || owed > CHUNK)
+        return CHUNK;
+    return owed > 0 ? (size_t)owed : 1;
+}
+
 /* One envelope for every session, a chunk at a time. False when the world stops. */
 static bool
 send_round(struct pump *p, enum part part)
 {
+    size_t chunk = chunk_of(p);
+
     for (size_t i = 0; i < p->sessions;) {
-        size_t end = i + CHUNK < p->sessions ? i + CHUNK : p->sessions;
+        size_t end = i + chunk < p->sessions ? i + chunk : p->sessions;
 
         world_lock(p->world);
         if (p->world->stopping) {
