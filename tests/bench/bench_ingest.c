@@ -348,14 +348,16 @@ print_figures(const struct figures *f)
 int
 main(void)
 {
-    struct world w;
+    struct postgres *cluster;
+    struct world w = {0};
     struct figures f = {0};
     struct err err = {0};
     bool ok;
 
     machine_print();
-    ok = world_start(&w, &(struct world_options){0}, &err) && world_wait_ready(&w, &err) &&
-         measure_path(&w, &f, &err) && measure_latency(&w, &f, &err);
+    cluster = postgres_start(&(struct postgres_options){.durable = true}, &err);
+    ok = cluster && world_start(&w, &(struct world_options){.cluster = cluster}, &err) &&
+         world_wait_ready(&w, &err) && measure_path(&w, &f, &err) && measure_latency(&w, &f, &err);
     if (ok) {
         world_stop_observerd(&w, 10000);
         ok = measure_floor(&w, &f, &err);
@@ -365,5 +367,6 @@ main(void)
     else
         fprintf(stderr, "bench: %s\n", err.msg);
     world_stop(&w);
+    postgres_stop(cluster);
     return ok ? 0 : 1;
 }
