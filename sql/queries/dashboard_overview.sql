@@ -5,78 +5,119 @@
 -- plan:   each time
 -- result: one row: kpis jsonb, charts jsonb
 --
--- Sandbox and archived runs are in no figure. Empty buckets are not filled. Every run of the window
--- is read once, from an index that holds what the figures are made of; without a filter no row of
--- a run is touched.
-with chosen as not materialized (
-    select r.run_key, r.status, r.source_ref, r.error_code, r.created_at, r.started_at, r.ended_at
-      from runs r
-     where r.mode <> 'sandbox'
-       and r.archived_at is null
-       and ($5::text is null or r.source_ref = $5
-            or position(lower($5) in lower(r.scenario_ref)) > 0)
-       and ($6::text is null or r.environment = $6)
-), created as materialized (
-    select c.run_key, c.status, c.source_ref, c.error_code, c.ended_at,
-           date_trunc($4::text, c.created_at) as bucket,
-           case when c.status = 'completed'
-                then date_part('epoch', c.ended_at - c.started_at) * 1000 end
-               as took_ms
+-- Sandbox and archived runs are in no figure. Empty buckets are not filled. Everything is read bucket
+-- by bucket from indexes that hold what the figures are made of, without a sort over the whole span;
+-- only a filter by scenario looks at rows, the narrow ones of run_list, once.
+with named as materialized (
+    select l.run_key
+      from run_list l
+     where not l.sandbox
+       and not l.archived
+       and (l.source_ref = $5::text or l.scenario like '%' || like_escape(lower($5)) || '%')
+       and ($6::text is null or l.environment = list_name($6))
+), chosen as not materialized (
+    select l.run_key, l.status, l.source, l.error_code, l.created_at, l.ended_at, l.took_ms, l.tokens,
+           l.cost_usd
+      from run_list l
+     where not l.sandbox
+       and not l.archived
+       and ($5::text is null or l.run_key in (select n.run_key from named n))
+       and ($6::text is null or l.environment = list_name($6))
+), span as materialized (
+    select coalesce($1::timestamptz, coalesce($3::timestamptz, now())
+                                         - $2::bigint * interval '1 millisecond') as since,
+           coalesce($3::timestamptz, now()) as until, ('1 ' || $4::text)::interval as step
+), known as materialized (
+    -- Where there is nothing, there are no buckets to look into.
+    select least((select min(created_at) from run_list), (select min(ended_at) from run_list),
+                 (select min(ts) from run_signals), (select min(ts) from run_decisions)) as since,
+           greatest((select max(created_at) from run_list), (select max(ended_at) from run_list),
+                    (select max(ts) from run_signals), (select max(ts) from run_decisions)) as until
+), buckets as materialized (
+    select b as bucket, greatest(b, s.since) as since, least(b + s.step, s.until) as until
+      from span s
+     cross join known k
+     cross join lateral generate_series(
+               date_bin(s.step, greatest(s.since, k.since), 'epoch'),
+               least(s.until, k.until), s.step) b
+), volume as materialized (
+    select b.bucket, v.*
+      from buckets b
+     cross join lateral (
+           select count(*) as runs,
+                  count(*) filter (where status in ('queued', 'starting', 'binding_session'))
+                      as waiting,
+                  count(*) filter (where status = 'suspended') as suspended,
+                  count(*) filter (where status = 'completed') as completed,
+                  count(*) filter (where status = 'failed') as failed,
+                  count(*) filter (where status = 'cancelled') as cancelled,
+                  -- What may still change stands elsewhere.
+                  sum(coalesce(c.tokens, (select m.total_tokens
+                                            from run_metrics m
+                                           where m.run_key = c.run_key))) as tokens,
+                  coalesce(sum(coalesce(c.cost_usd, (select m.estimated_cost_usd
+                                                       from run_metrics m
+                                                      where m.run_key = c.run_key))), 0) as usd
+             from chosen c
+            where c.created_at >= b.since and c.created_at < b.until) v
+     where v.runs > 0
+), kinds as materialized (
+    select c.source, c.status = 'failed' as failed, c.error_code, count(*) as runs,
+           max(c.run_key) as example
       from chosen c
      where c.created_at >= coalesce($1::timestamptz,
                              coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
        and c.created_at < coalesce($3::timestamptz, now())
-), volume as materialized (
-    select c.bucket, count(*) as runs,
-           count(*) filter (where status in ('queued', 'starting', 'binding_session')) as waiting,
-           count(*) filter (where status = 'suspended') as suspended,
-           count(*) filter (where status = 'completed') as completed,
-           count(*) filter (where status = 'failed') as failed,
-           count(*) filter (where status = 'cancelled') as cancelled,
-           sum(m.total_tokens) as tokens, coalesce(sum(m.estimated_cost_usd), 0) as usd
-      from created c
-      left join run_metrics m using (run_key)
-     group by c.bucket
+     group by c.source, c.status = 'failed', c.error_code
+), ended as materialized (
+    -- Whole buckets: what began in the span may have ended behind it.
+    select b.bucket, e.*
+      from span s
+     cross join buckets b
+     cross join lateral (
+           select count(*) filter (where c.in_span) as runs,
+                  count(*) filter (where c.in_span and c.status = 'completed') as completed,
+                  count(*) filter (where c.began_in_span) as timed,
+                  avg(c.took_ms) filter (where c.began_in_span) as mean_ms,
+                  percentile_cont(array[0.5, 0.95, 0.99])
+                      within group (order by c.took_ms) filter (where c.began_in_span) as ms
+             from (select c.status, c.took_ms, c.ended_at >= b.since and c.ended_at < b.until as in_span,
+                          c.took_ms is not null and c.created_at >= s.since
+                              and c.created_at < s.until as began_in_span
+                     from chosen c
+                    where c.ended_at >= b.bucket and c.ended_at < b.bucket + s.step) c) e
 ), latency as materialized (
-    select date_trunc($4::text, ended_at) as bucket, count(*) as runs, avg(took_ms) as mean_ms,
-           percentile_cont(array[0.5, 0.95, 0.99]) within group (order by took_ms) as ms
-      from created
-     where took_ms is not null
+    select bucket, timed as runs, mean_ms, ms
+      from ended
+     where timed > 0
+    union all
+    select date_bin(s.step, c.ended_at, 'epoch'), count(*), avg(c.took_ms),
+           percentile_cont(array[0.5, 0.95, 0.99]) within group (order by c.took_ms)
+      from span s
+      join chosen c on c.created_at >= s.since and c.created_at < s.until
+     where c.took_ms is not null
+       and not (c.ended_at >= date_bin(s.step, s.since, 'epoch')
+                and c.ended_at < date_bin(s.step, s.until, 'epoch') + s.step)
      group by 1
-), throughput as (
-    select date_trunc($4::text, ended_at) as bucket,
-           count(*) filter (where status = 'completed') as completed
-      from chosen
-     where ended_at >= coalesce($1::timestamptz,
-                             coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and ended_at < coalesce($3::timestamptz, now())
-     group by 1
-), signals as materialized (
-    select date_trunc($4::text, s.ts) as bucket, count(*) as n
-      from run_signals s
-     where s.ts >= coalesce($1::timestamptz,
-                             coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and s.ts < coalesce($3::timestamptz, now())
-       and (case when $5::text is null and $6::text is null
-                 then not exists (select from runs r
-                                   where r.run_key = s.run_key
-                                     and (r.mode = 'sandbox' or r.archived_at is not null))
-                 else s.run_key in (select c.run_key from chosen c) end)
-     group by 1
-), decisions as (
-    -- A flag that is not there means false.
-    select date_trunc($4::text, d.ts) as bucket,
-           sum(case when d.outcome_positive then 1 else -1 end) as n
-      from run_decisions d
-     where d.ts >= coalesce($1::timestamptz,
-                             coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and d.ts < coalesce($3::timestamptz, now())
-       and (case when $5::text is null and $6::text is null
-                 then not exists (select from runs r
-                                   where r.run_key = d.run_key
-                                     and (r.mode = 'sandbox' or r.archived_at is not null))
-                 else d.run_key in (select c.run_key from chosen c) end)
-     group by 1
+), marks as materialized (
+    select b.bucket, m.signals, m.decisions
+      from buckets b
+     cross join lateral (
+           select count(m.signal) as signals, sum(m.decision) as decisions
+             from (select s.run_key, 1 as signal, null::integer as decision
+                     from run_signals s
+                    where s.ts >= b.since and s.ts < b.until
+                   union all
+                   -- A flag that is not there means false.
+                   select d.run_key, null, case when d.outcome_positive then 1 else -1 end
+                     from run_decisions d
+                    where d.ts >= b.since and d.ts < b.until
+                   offset 0) m -- so that both are held against the same list of runs
+            where case when $5::text is not null then m.run_key in (select n.run_key from named n)
+                       when $6::text is not null then m.run_key in (select c.run_key from chosen c)
+                       else not exists (select from run_list l
+                                         where l.run_key = m.run_key and (l.sandbox or l.archived))
+                  end) m
 ), points (chart, bucket, label, value) as (
     select v.chart, bucket, null::text, v.value
       from volume
@@ -91,19 +132,24 @@ with chosen as not materialized (
      cross join lateral (values ('latency', mean_ms), ('latencyP50', ms[1]), ('latencyP95', ms[2]),
                                 ('latencyP99', ms[3])) as v (chart, value)
     union all
-    select 'throughput', bucket, null, completed from throughput
+    select 'throughput', bucket, null, completed from ended where runs > 0
     union all
-    select 'signalVolume', bucket, null, n from signals
+    select 'signalVolume', bucket, null, signals from marks where signals > 0
     union all
-    select 'decisionOutcome', bucket, null, n from decisions
+    select 'decisionOutcome', bucket, null, decisions from marks where decisions is not null
     union all
-    (select 'errorClasses', null, coalesce(error_code, 'UNKNOWN'), count(*)
-       from created where status = 'failed'
+    (select 'errorClasses', null, coalesce(error_code, 'UNKNOWN'), sum(runs)
+       from kinds where failed
       group by 3 order by 4 desc, 3 limit 10)
     union all
-    (select 'perScenario', null, coalesce(source_ref, 'unknown'), count(*)
-       from created
-      group by 3 order by 4 desc, 3 limit 10)
+    (select 'perScenario', null, coalesce(l.source_ref, 'unknown') as label, s.runs
+       from (select sum(runs) as runs, max(example) as example
+               from kinds
+              group by source
+              order by 1 desc
+              fetch first 10 rows with ties) s
+       join run_list l on l.run_key = s.example
+      order by s.runs desc, label limit 10)
 ), charts as (
     -- In order of time; what has no time, the largest first.
     select chart,
@@ -123,7 +169,7 @@ select (select jsonb_build_object(
                    'suspendedRuns', coalesce(sum(suspended), 0),
                    'avgDurationMs', (select round((sum(mean_ms * runs) / sum(runs))::numeric)
                                        from latency),
-                   'totalSignals', (select coalesce(sum(n), 0) from signals),
+                   'totalSignals', (select coalesce(sum(signals), 0) from marks),
                    'totalTokens', coalesce(sum(tokens), 0),
                    'totalCostUsd', trim_scale(round(coalesce(sum(usd), 0)::numeric, 2)))
           from volume),

@@ -16,13 +16,13 @@ with filtered as not materialized (
            e.created_at, r.id as run_id, floor(extract(epoch from e.ts) * 1000)::bigint as ms
       from run_events_canonical e
      cross join lateral (
-           select o.id
-             from runs o
-            where o.run_key = e.run_key and o.day = e.day
-              and ($1::text is null or o.source_ref = $1
-                   or position(lower($1) in lower(o.scenario_ref)) > 0)
+           select l.id
+             from run_list l
+            where l.run_key = e.run_key and l.day = e.day
+              and ($1::text is null or l.source_ref = $1
+                   or l.scenario like '%' || like_escape(lower($1)) || '%')
             limit 1) r
-     where e.ts >= (select min(o.created_at) - interval '1 hour' from runs o)
+     where e.ts >= (select min(l.created_at) - interval '1 hour' from run_list l)
        and ($2::timestamptz is null or e.ts >= $2)
        and ($3::timestamptz is null or e.ts < $3)
        and ($4::json is null or e.type = any (json_texts($4::json)))

@@ -9,21 +9,14 @@
 -- Reads all events of the scenario's runs: walking through everybody's events would take long to
 -- find few.
 with chosen as materialized (
-    select r.run_key, r.day, r.id, o.last_seq
-      from (select n.run_key
-              from (select s.run_key
-                      from run_search s
-                      join runs named using (run_key)
-                     where s.words like '%' || like_escape(lower($1::text)) || '%'
-                       and position(lower($1) in lower(named.scenario_ref)) > 0
-                     limit 2000) n
-             union
-            select n.run_key
-              from (select run_key from runs where source_ref = $1 limit 2000) n) named
-      join runs r using (run_key)
+    select named.run_key, named.day, named.id, o.last_seq
+      from (select l.run_key, l.day, l.id
+              from run_list l
+             where l.source_ref = $1::text or l.scenario like '%' || like_escape(lower($1)) || '%'
+             limit 1000) named
       join run_observers o using (run_key)
 ), few as materialized (
-    select from chosen having count(*) < 2000 and coalesce(sum(last_seq), 0) < 100000
+    select from chosen having count(*) < 1000 and coalesce(sum(last_seq), 0) < 50000
 ), filtered as materialized (
     select e.day, e.run_key, e.seq, e.ts, c.id as run_id, floor(extract(epoch from e.ts) * 1000)::bigint as
            ms

@@ -72,9 +72,9 @@ select run_key, day, envelopes * 4, envelopes, 'SESSION_STATE_RESOLVED',
   from chosen;
 insert into run_metrics (run_key, event_count, message_count, signal_count, prompt_tokens,
                          completion_tokens, total_tokens, estimated_cost_usd, first_event_at,
-                         last_event_at)
+                         last_event_at, ended)
 select run_key, envelopes * 2, envelopes, envelopes / 4, 900, 100, 1000, random() / 10,
-       created_at, created_at + took
+       created_at, created_at + took, status in ('completed', 'failed', 'cancelled')
   from chosen;
 insert into run_participants (run_key, participant_id, declared, status, messages, first_seen_at)
 select run_key, 'agent://' || p.role || '-' || n % p.many, true, 'completed', envelopes / 3,

@@ -175,6 +175,65 @@ what_is_searched_follows_what_changes(void **state)
     json_decref(found);
 }
 
+/* The narrow table that lists look at says what the wide ones say. */
+static void
+lists_look_at_what_is_stored(void **state)
+{
+    (void)state;
+    expect_sql(
+        &world, "t",
+        "select count(*) > 5 and bool_and((l.id, l.day, l.created_at, l.updated_at, l.ended_at,"
+        " l.status, l.error_code, l.source_ref, l.scenario, l.environment, l.tags, l.sandbox,"
+        " l.archived, l.took_ms) is not distinct from (r.id, r.day, r.created_at,"
+        " r.updated_at, r.ended_at, r.status, r.error_code, r.source_ref,"
+        " lower(r.scenario_ref), macp.list_name(r.environment), r.tags, r.mode = 'sandbox',"
+        " r.archived_at is not null, case when r.status = 'completed' then"
+        " extract(epoch from r.ended_at - r.started_at)::double precision * 1000 end))"
+        "  from macp.runs r left join macp.run_list l using (run_key)");
+    expect_sql_becomes(
+        &world, "t",
+        "select bool_and(l.tokens = m.total_tokens and l.cost_usd ="
+        " m.estimated_cost_usd) from macp.runs r join macp.run_list l using (run_key)"
+        " join macp.run_metrics m using (run_key) where r.status = 'completed'");
+}
+
+/* Longer than an entry of an index may be, and all different behind their first hundred letters. */
+static void
+names_of_any_length_are_told_apart(void **state)
+{
+    char name[4001], query[4200];
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof(name); i++)
+        name[i] = (char)('a' + (i * i + i / 7) % 26);
+    name[sizeof(name) - 1] = '\0';
+    for (char last = 'x'; last <= 'z'; last++) {
+        json_t *d = world_descriptor(MODE, NULL), *meta;
+        struct posted posted;
+
+        name[sizeof(name) - 2] = last;
+        meta = json_pack("{s:s, s:s, s:s}", "sourceRef", name, "environment", name, "scenarioRef",
+                         name);
+        json_object_set_new(json_object_get(d, "session"), "metadata", meta);
+        expect_posted_as(&world, d, &posted);
+    }
+    for (char last = 'w'; last <= 'z'; last++) {
+        json_t *body;
+
+        name[sizeof(name) - 2] = last;
+        for (size_t i = 0; i < 2; i++) {
+            AUTO_HTTP_REPLY r = {0};
+            struct err err = {0};
+
+            snprintf(query, sizeof(query), "/runs?%s=%s", i ? "environment" : "scenarioRef", name);
+            expect_ok(http_send(&world.http, &(struct http_request){.path = query}, &r, &err), &err,
+                      "list");
+            body = r.json;
+            assert_int_equal(json_integer_value(json_object_get(body, "total")), last != 'w');
+        }
+    }
+}
+
 static const char *const run_members[] = {
     "id",
     "status",
@@ -549,6 +608,8 @@ main(int argc, char **argv)
         cmocka_unit_test(negative_outcomes_count_against_positive_ones),
         cmocka_unit_test(messages_of_agents_are_those_they_sent),
         cmocka_unit_test(what_is_searched_follows_what_changes),
+        cmocka_unit_test(names_of_any_length_are_told_apart),
+        cmocka_unit_test(lists_look_at_what_is_stored),
     };
 
     if (!web_read_arguments(argc, argv, &web))
