@@ -9,6 +9,7 @@
 #include "shared/api_key.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/uuid.h"
 
 static const struct {
     const char *name;
@@ -271,4 +272,16 @@ request_query(struct request *rq, struct db *db, enum sql_id id, const struct db
     if (err->code != ERR_DB || !was_connected || clock_mono_ms() - rq->started_ms > 500)
         return false;
     return query_once(rq, db, id, args, out, err);
+}
+
+void
+request_add_actor(struct request *rq, struct db_args *args)
+{
+    char *audit_id = arena_alloc(rq->arena, UUID_LEN);
+
+    uuid_v4(audit_id);
+    db_arg_text(args, rq->actor);
+    db_arg_text(args, REQUEST_ACTOR_TYPE);
+    db_arg_text(args, rq->request_id);
+    db_arg_text(args, audit_id);
 }

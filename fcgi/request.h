@@ -106,9 +106,14 @@ char *request_decode(struct arena *arena, const char *p, size_t n, bool plus) MU
 
 /*
  * Run one statement within the time a request may take. A statement that failed at once because
- * the connection had died is sent again, once: call it only for what may run twice.
+ * the connection had died is sent again, once, and may have been stored already: what writes
+ * carries an id that makes the second time the same as the first.
  */
 bool request_query(struct request *rq, struct db *db, enum sql_id id, const struct db_args *args,
                    struct db_result **out, struct err *err) MUST_CHECK;
+
+/* Four arguments of what is audited: actor, type of actor, request id, a new id for the audit row.
+ */
+void request_add_actor(struct request *rq, struct db_args *args);
 
 #endif

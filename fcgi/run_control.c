@@ -6,13 +6,11 @@
 #include "fcgi/run_row.h"
 
 static void
-change_args(const struct request *rq, const char *run_id, struct db_args *a)
+change_args(struct request *rq, const char *run_id, struct db_args *a)
 {
     db_args_init(a);
     db_arg_text(a, run_id);
-    db_arg_text(a, rq->actor);
-    db_arg_text(a, REQUEST_ACTOR_TYPE);
-    db_arg_text(a, rq->request_id);
+    request_add_actor(rq, a);
 }
 
 /*

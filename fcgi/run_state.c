@@ -69,9 +69,7 @@ store(struct request *rq, const struct projection *p, struct err *err)
         projection_write_section(p, (enum projection_section)s, &sections[s]);
         db_arg_text(&a, buf_cstr(&sections[s]));
     }
-    db_arg_text(&a, rq->actor);
-    db_arg_text(&a, REQUEST_ACTOR_TYPE);
-    db_arg_text(&a, rq->request_id);
+    request_add_actor(rq, &a);
     ok = request_query(rq, rq->db, SQL_PROJECTION_STORE, &a, &r, err);
     for (int s = 0; s < PROJECTION__COUNT; s++)
         buf_fini(&sections[s]);

@@ -85,14 +85,6 @@ events_text(struct request *rq)
     return arena_strndup(rq->arena, buf_cstr(&text), text.len);
 }
 
-static void
-add_who(struct request *rq, struct db_args *a)
-{
-    db_arg_text(a, rq->actor);
-    db_arg_text(a, REQUEST_ACTOR_TYPE);
-    db_arg_text(a, rq->request_id);
-}
-
 bool
 webhook_create(struct request *rq, struct err *err)
 {
@@ -109,7 +101,7 @@ webhook_create(struct request *rq, struct err *err)
     db_arg_text(&a, jv_cstr(jv_get(rq->document, "url")));
     db_arg_text(&a, events ? events : "[]");
     db_arg_text(&a, jv_cstr(jv_get(rq->document, "secret")));
-    add_who(rq, &a);
+    request_add_actor(rq, &a);
     if (!request_query(rq, rq->db, SQL_WEBHOOK_CREATE, &a, &r, err))
         return false;
     row_object(r, 0, webhook_members, reply_json(rq, 201));
@@ -134,7 +126,7 @@ webhook_update(struct request *rq, struct err *err)
         db_arg_bool(&a, json_is_true(active));
     else
         db_arg_null(&a);
-    add_who(rq, &a);
+    request_add_actor(rq, &a);
     if (!request_query(rq, rq->db, SQL_WEBHOOK_UPDATE, &a, &r, err))
         return false;
     if (db_rows(r) == 0)
@@ -151,7 +143,7 @@ webhook_delete(struct request *rq, struct err *err)
 
     db_args_init(&a);
     db_arg_text(&a, rq->params[0]);
-    add_who(rq, &a);
+    request_add_actor(rq, &a);
     if (!request_query(rq, rq->db, SQL_WEBHOOK_DELETE, &a, &r, err))
         return false;
     reply_empty(rq, 204);
@@ -253,7 +245,7 @@ webhook_redeliver(struct request *rq, struct err *err)
     db_args_init(&a);
     db_arg_text(&a, webhook_id);
     db_arg_text(&a, delivery_id);
-    add_who(rq, &a);
+    request_add_actor(rq, &a);
     if (!request_query(rq, rq->db, SQL_WEBHOOK_REDELIVER, &a, &r, err))
         return false;
     if (db_rows(r) == 0)

@@ -1,7 +1,7 @@
 -- name:   projection_store
 -- params: 1 runId uuid, 2 version integer (last folded seq), 3 schemaVersion smallint, 4 to 14 the
 --         sections as json in the order of the wire form, 15 actor text, 16 actorType text,
---         17 requestId text
+--         17 requestId text, 18 id of the audit row uuid: with the same one it is written once
 -- result: zero or one row: the run exists
 --
 -- Overwrites what is stored, under the lock of the observer row. Only when a live owner has
@@ -30,9 +30,10 @@ with held as (
      where p.version <= excluded.version or (select closed from held)
 ), audit as (
     insert into audit_log (id, actor, actor_type, action, resource, resource_id, request_id)
-    select gen_random_uuid(), $15::text, $16::text, 'projection.rebuilt', 'run', id::text,
+    select $18::uuid, $15::text, $16::text, 'projection.rebuilt', 'run', id::text,
            $17::text
       from held
+    on conflict (id) do nothing
 )
 select id
   from held;

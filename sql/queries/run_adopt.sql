@@ -6,7 +6,8 @@
 --         16 requester text, 17 requestId text, 18 how long the command may take in ms bigint,
 --         19 artifactId uuid, 20 eventTime timestamptz
 -- result: the run (id, session_id, status, trace_id), or no row when it is no discovered one
---         any more; command id, null when nobody observes the run any more
+--         any more; command id, null when nobody observes the run any more.
+--         Asked for again with the same descriptor: the run as it is
 --
 -- A posted run has an artifact that leads to its trace. Its observer adds it, because somebody
 -- else's event would make the observer read the session anew in the middle; when there is none it
@@ -73,4 +74,11 @@ with held as (
      where c.run_key = m.run_key
 )
 select a.id, a.session_id, a.status, a.trace_id, (select id from command)
-  from adopted a;
+  from adopted a
+union all
+select r.id, r.session_id, r.status, r.trace_id, null
+  from runs r
+ where not exists (select from adopted)
+   and r.run_key = $1::bigint
+   and r.origin = 'adopted'
+   and r.descriptor::text = $10::json::text;

@@ -1,5 +1,6 @@
 -- name:   run_archive
--- params: 1 runId uuid, 2 actor text, 3 actorType text, 4 requestId text
+-- params: 1 runId uuid, 2 actor text, 3 actorType text, 4 requestId text,
+--         5 id of the audit row uuid: with the same one it is written once
 -- result: zero or one row: the run with its new values, as enum run_column names them
 with archived as (
     update runs
@@ -14,8 +15,9 @@ with archived as (
               updated_at, archived_at
 ), audit as (
     insert into audit_log (id, actor, actor_type, action, resource, resource_id, request_id)
-    select gen_random_uuid(), $2::text, $3::text, 'run.archived', 'run', id::text, $4::text
+    select $5::uuid, $2::text, $3::text, 'run.archived', 'run', id::text, $4::text
       from archived
+    on conflict (id) do nothing
 )
 select r.id, r.status, r.mode, r.runtime_kind, r.runtime_version, r.session_id, r.trace_id,
        r.idempotency_key, o.last_seq, r.source_kind, r.source_ref, to_json(r.tags), r.descriptor,

@@ -1,5 +1,5 @@
 -- name:   run_delete
--- params: 1 runId uuid, 2 actor text, 3 actorType text, 4 requestId text
+-- params: 1 runId uuid, 2 actor text, 3 actorType text, 4 requestId text, 5 id of the audit row uuid
 -- result: zero or one row: the status it had, whether it was deleted; only ended runs are. Its
 --         session stays known for a while, so that discovery does not bring it back
 with victim as (
@@ -27,7 +27,7 @@ with victim as (
      where run_key = (select run_key from victim)
 ), audit as (
     insert into audit_log (id, actor, actor_type, action, resource, resource_id, request_id)
-    select gen_random_uuid(), $2::text, $3::text, 'run.deleted', 'run', id::text, $4::text
+    select $5::uuid, $2::text, $3::text, 'run.deleted', 'run', id::text, $4::text
       from victim
 )
 select r.status, exists (select from victim)

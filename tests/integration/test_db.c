@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "shared/clock.h"
+#include "shared/uuid.h"
 #include "tests/support/postgres.h"
 #include "tests/support/process.h"
 
@@ -124,6 +125,129 @@ run_json_check(const char *json, struct err *err)
 
     db_arg_text(&a, json);
     return db_run(db, SQL_JSON_CHECK, &a, NULL, err);
+}
+
+/* --- statements that are sent again
+ * -----------------------------------------------------------------
+ */
+
+#define WEBHOOK    "6f06ccae-bd8f-48c8-aa95-11744c274815"
+#define DELIVERY   "6f06ccae-bd8f-48c8-aa95-11744c274816"
+#define WHO        "key-1", "api-key", "request-1"
+#define DESCRIPTOR "{\"session\": {}}"
+
+/* said: the first value of its answer. */
+static void
+run_as_handler(enum sql_id id, const char *const *values, char *said, size_t size)
+{
+    struct db_result *r = NULL;
+    struct db_args a = {0};
+    struct err err;
+
+    for (int i = 0; i < sql_statements[id].n_params; i++)
+        db_arg_text(&a, values[i]);
+    ok(db_run(db, id, &a, &r, &err), &err);
+    snprintf(said, size, "%s", db_rows(r) > 0 ? db_text(r, 0, 0) : "nothing");
+    db_result_free(r);
+}
+
+/*
+ * When a connection breaks nobody knows whether its statement was stored: handlers send it again
+ * with the same arguments.
+ */
+static void
+what_handlers_write_may_come_twice(void **state UNUSED)
+{
+    static const char audit_id[] = "00000000-0000-4000-8000-000000000001";
+    char run[UUID_LEN], key[32];
+    struct err err;
+    const struct {
+        enum sql_id id;
+        const char *values[28];
+        const char *between; /* what happens before the second time; NULL: nothing */
+        const char *audited, *wanted;
+        const char *check;
+    } cases[] = {
+        {SQL_RUN_ARCHIVE,
+         {run, WHO, audit_id},
+         NULL,
+         "1",
+         "1",
+         "select count(*) from runs where tags = '{archived}'"},
+        {SQL_PROJECTION_STORE,
+         {run, "7", "3", "{}", "{}", "{}", "{}", "{}", "{}", "{}", "{}", "{}", "{}", "{}", WHO,
+          audit_id},
+         NULL,
+         "1",
+         "7",
+         "select version from run_projections"},
+        {SQL_WEBHOOK_CREATE,
+         {WEBHOOK, "https://a.example/", "[]", "s", WHO, audit_id},
+         NULL,
+         "1",
+         "1",
+         "select count(*) from webhooks"},
+        {SQL_WEBHOOK_UPDATE,
+         {WEBHOOK, "https://b.example/", NULL, NULL, NULL, WHO, audit_id},
+         NULL,
+         "1",
+         "https://b.example/",
+         "select url from webhooks"},
+        {SQL_WEBHOOK_REDELIVER,
+         {WEBHOOK, DELIVERY, WHO, audit_id},
+         "update webhook_deliveries set status = 'delivered', attempts = 1",
+         "1",
+         "delivered 1",
+         "select status || ' ' || attempts from webhook_deliveries"},
+        {SQL_WEBHOOK_DELETE,
+         {WEBHOOK, WHO, audit_id},
+         NULL,
+         "1",
+         "0",
+         "select count(*) from webhooks"},
+        {SQL_COMMAND_REQUEST,
+         {key, "cancel", "{}", "key-1", "request-1", WEBHOOK, "1000"},
+         "update commands set state = 'done'",
+         "0",
+         "1",
+         "select count(*) from commands"},
+        {SQL_RUN_ADOPT,
+         {key,     NULL,        "live", NULL,     "src",
+          NULL,    NULL,        NULL,   "[]",     DESCRIPTOR,
+          "{}",    NULL,        NULL,   "false",  "adopt",
+          "key-1", "request-1", "1000", DELIVERY, "2026-03-01T10:00:00Z"},
+         NULL,
+         "0",
+         "1",
+         "select count(*) from commands where kind = 'adopt'"},
+    };
+
+    ok(postgres_value(other, "select id from runs where session_id = 's1'", run, sizeof run, &err),
+       &err);
+    ok(postgres_value(other, "select run_key from runs where session_id = 's1'", key, sizeof key,
+                      &err),
+       &err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char first[64], second[64];
+
+        run_as_handler(cases[i].id, cases[i].values, first, sizeof first);
+        if (cases[i].between)
+            ok(db_script(other, cases[i].between, &err), &err);
+        run_as_handler(cases[i].id, cases[i].values, second, sizeof second);
+        assert_string_equal(first, second);
+        assert_value(cases[i].check, cases[i].wanted);
+        assert_value("select count(*) from audit_log", cases[i].audited);
+        /* For the ones behind it. */
+        ok(db_script(
+               other,
+               "delete from audit_log;"
+               "update runs set origin = 'discovered' where session_id = 's1';"
+               "insert into webhook_deliveries (public_id, webhook_key, run_key, run_version, "
+               "event, body, status) select '" DELIVERY
+               "', webhook_key, 1, 1, 'e', 'b', 'failed' from webhooks on conflict do nothing",
+               &err),
+           &err);
+    }
 }
 
 /* --- pipelines ------------------------------------------------------------------------------- */
@@ -801,6 +925,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_database, close_database)
     const struct CMUnitTest tests[] = {
+        T(what_handlers_write_may_come_twice),
         T(pipeline_stores_all_or_nothing),
         T(first_error_of_a_pipeline_is_reported),
         T(error_at_commit_is_reported),
