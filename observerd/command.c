@@ -22,6 +22,9 @@ enum {
     STOP_LOOK_MS = 20,
 };
 
+#define UNTELLABLE                                                                                 \
+    "{\"failure\":\"" COMMAND_FAILED_REFUSED "\",\"message\":\"it failed; why cannot be stored\"}"
+
 /* --- the table ------------------------------------------------------------------------------ */
 
 static struct command *
@@ -138,24 +141,23 @@ claim(struct commands *cs, struct err *err)
     return true;
 }
 
-/* What nobody could carry out in time ends so; whoever waits for it is told. */
 static bool
-expire(struct commands *cs, struct err *err)
+expire_overdue(struct commands *cs, bool audited, struct err *err)
 {
     AUTO_BUF kinds = {0}, actions = {0}, resources = {0};
     AUTO_DB_RESULT *rows = NULL;
     struct db_args args;
 
-    for (int i = 0; i < COMMAND__COUNT; i++) {
+    for (int i = 0; audited && i < COMMAND__COUNT; i++) {
         char comma = i ? ',' : '{';
 
         buf_printf(&kinds, "%c%s", comma, command_kind_name((enum command_kind)i));
         buf_printf(&actions, "%c%s", comma, command_audit_action((enum command_kind)i));
         buf_printf(&resources, "%c%s", comma, command_audit_resource((enum command_kind)i));
     }
-    buf_char(&kinds, '}');
-    buf_char(&actions, '}');
-    buf_char(&resources, '}');
+    buf_str(&kinds, audited ? "}" : "{}");
+    buf_str(&actions, audited ? "}" : "{}");
+    buf_str(&resources, audited ? "}" : "{}");
     db_args_init(&args);
     db_arg_text(&args, API_KEY_ACTOR_TYPE);
     db_arg_text(&args, buf_cstr(&kinds));
@@ -168,6 +170,18 @@ expire(struct commands *cs, struct err *err)
         notifier_done(cs->o.notifier, db_int(rows, row, 0));
     }
     return true;
+}
+
+/* What nobody could carry out in time ends so; whoever waits for it is told. */
+static bool
+expire(struct commands *cs, struct err *err)
+{
+    if (expire_overdue(cs, true, err))
+        return true;
+    if (err->code == ERR_DB)
+        return false;
+    log_err(LOG_ERROR, err, "Postgres refuses to audit commands that nobody carried out");
+    return expire_overdue(cs, false, err) || err->code != ERR_DB;
 }
 
 typedef bool choose_fn(const struct command *c);
@@ -333,27 +347,57 @@ has_news(const struct command *c)
     return !c->given_back && (c->accept_unstored || c->phase == PHASE_RESULT);
 }
 
-/* Some of them, in one transaction. *n: how many. */
+/*
+ * The one that Postgres refuses, with less each time. In the end nothing of it is stored: it begins
+ * anew when its lease is over, and its time is limited.
+ */
+static void
+say_less(struct command *c, const struct err *cause)
+{
+    struct log_ctx ctx = {
+        .run_id = c->run_key ? c->run_id : NULL, .session_id = c->session_id, .err = cause};
+
+    log_line(LOG_ERROR, &ctx, "Postgres refuses what came of command %lld", (long long)c->id);
+    if (c->accept_unstored) {
+        c->accept_unstored = false;
+    } else if (c->policies) {
+        free(c->policies);
+        c->policies = NULL;
+    } else if (strcmp(c->state, "failed") == 0 && strcmp(c->result, UNTELLABLE) != 0) {
+        free(c->result);
+        c->result = xstrdup(UNTELLABLE);
+    } else {
+        forget(c);
+    }
+}
+
+/* Up to max of them, in one transaction. *n: how many. */
 static bool
-store_some(struct commands *cs, size_t *n, struct err *err)
+store_some(struct commands *cs, size_t max, size_t *n, struct err *err)
 {
     struct command *told[STORE_MAX];
 
     *n = 0;
-    for (struct command *c = cs->all; c && *n < STORE_MAX; c = c->hh.next)
+    for (struct command *c = cs->all; c && *n < max; c = c->hh.next)
         if (has_news(c))
             told[(*n)++] = c;
     if (*n == 0)
         return true;
     db_pipeline_begin(cs->db);
-    for (size_t i = 0; i < *n; i++) {
+    for (size_t i = 0; i < *n; i++)
         if (told[i]->accept_unstored)
             add_accepted(cs, told[i]);
+    for (size_t i = 0; i < *n; i++)
         if (told[i]->phase == PHASE_RESULT)
             add_result(cs, told[i]);
+    if (!db_pipeline_commit(cs->db, NULL, 0, err)) {
+        if (err->code == ERR_DB)
+            return false;
+        if (*n > 1) /* one of them is refused: find it */
+            return store_some(cs, *n / 2, n, err);
+        say_less(told[0], err);
+        return true;
     }
-    if (!db_pipeline_commit(cs->db, NULL, 0, err))
-        return false;
     for (size_t i = 0; i < *n; i++) {
         struct command *c = told[i];
 
@@ -373,9 +417,9 @@ store(struct commands *cs, struct err *err)
     size_t n;
 
     do {
-        if (!store_some(cs, &n, err))
+        if (!store_some(cs, STORE_MAX, &n, err))
             return false;
-    } while (n == STORE_MAX);
+    } while (n > 0);
     return true;
 }
 

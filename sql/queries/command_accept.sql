@@ -2,11 +2,20 @@
 -- params: 1 id bigint, 2 instance_id uuid, 3 accepted at, a time as text, 4 actor_type
 --         text, 5 action text, 6 resource text
 -- result: none; whoever was asked has agreed: the run shows it, and it is audited
-with accepted as (
-    update commands
+with held as (
+    -- The run first, as whoever removes it with its commands.
+    select r.run_key
+      from commands c
+      join runs r using (run_key)
+     where c.id = $1::bigint
+       for no key update of r
+), accepted as (
+    update commands c
        set result = '{"outcome":"unconfirmed"}'
-     where id = $1::bigint and owner = $2::uuid and state = 'running' and result is null
-    returning id, run_key, args, requester, request_id
+      from held h
+     where c.run_key = h.run_key
+       and c.id = $1::bigint and c.owner = $2::uuid and c.state = 'running' and c.result is null
+    returning c.id, c.run_key, c.args, c.requester, c.request_id
 ), marked as (
     update runs r
        set cancel_requested_at = $3::text::timestamptz,

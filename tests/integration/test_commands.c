@@ -621,6 +621,44 @@ overlong_policy_ids_are_refused(void **state)
                 "policyId must be shorter than or equal to 255 characters");
 }
 
+/* However little of it can be stored, nobody behind it waits. */
+static void
+what_postgres_refuses_of_a_command_holds_up_no_other(void **state)
+{
+    struct err err = {0};
+
+    (void)state;
+    expect_said("POST", "/runtime/policies", POLICY("{}"), 201, "{\"ok\":true}");
+    expect_ok(
+        db_script(world.db,
+                  "create function macp.refuse() returns trigger language plpgsql as $$ begin "
+                  "raise exception 'refused'; end $$;"
+                  "create trigger refuse before update on macp.commands for each row "
+                  "when (new.result::text like '%already%') execute function macp.refuse();"
+                  "create trigger refuse before insert on macp.audit_log for each row "
+                  "when (new.resource_id like 'policy.unspeakable%') execute function "
+                  "macp.refuse();"
+                  "insert into macp.commands (kind, args, deadline) select 'policy-unregister', "
+                  "jsonb_build_object('policyId', 'policy.unspeakable' || s), now() + s * interval "
+                  "'1 hour' from generate_series(-1, 3) s",
+                  &err),
+        &err, "refuse");
+    expect_sql_becomes(&world, "3",
+                       "select count(*) from macp.commands where state = 'running' and args ->> "
+                       "'policyId' like 'policy.unspeakable%%'");
+    expect_said("POST", "/runtime/policies", POLICY("{}"), 409, "why cannot be stored");
+    expect_said("DELETE", POLICY_PATH, NULL, 200, "{\"ok\":true}");
+    expect_sql_becomes(&world, "2",
+                       "select count(*) from macp.commands where state = 'expired' and args ->> "
+                       "'policyId' like 'policy.unspeakable%%'");
+    expect_ok(db_script(world.db,
+                        "drop function macp.refuse() cascade;"
+                        "delete from macp.commands where args ->> 'policyId' like "
+                        "'policy.unspeakable%'",
+                        &err),
+              &err, "refuse no more");
+}
+
 /* --- breaker -------------------------------------------------------------------------------------
  */
 
@@ -892,6 +930,7 @@ main(void)
         cmocka_unit_test(policy_is_there_when_its_registration_is_answered),
         cmocka_unit_test(policy_that_the_runtime_refuses_is_an_error),
         cmocka_unit_test(overlong_policy_ids_are_refused),
+        cmocka_unit_test(what_postgres_refuses_of_a_command_holds_up_no_other),
         cmocka_unit_test(breaker_reset_reaches_every_observer),
         cmocka_unit_test(agents_that_hang_do_not_keep_readers_waiting),
         cmocka_unit_test(observer_leaves_in_order_while_agents_are_asked),
