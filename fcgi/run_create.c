@@ -248,10 +248,14 @@ check_mode(struct report *report, const char *mode)
 }
 
 static void
-check_session(const json_t *session, struct report *report)
+check_session(struct request *rq, const json_t *session, struct report *report)
 {
     enum { RUNTIME_TTL_MAX_MS = 86400000 };
     const char *id = jv_cstr(jv_get(session, "sessionId"));
+    struct err why;
+
+    if (!descriptor_check_lengths(rq->arena, rq->document, &why))
+        texts_add(&report->errors, "%s", why.msg);
 
     if (id && *id && !descriptor_session_id_ok(id))
         texts_add(&report->errors, "session.sessionId must be a UUID v4/v7 or base64url 22+ chars");
@@ -296,7 +300,7 @@ run_validate(struct request *rq, struct err *err)
     } else if (strcmp(kind, known) != 0) {
         texts_add(&report.warnings,
                   "Runtime not reachable: runtime provider '%s' is not registered", kind);
-        check_session(session, &report);
+        check_session(rq, session, &report);
     } else {
         if (!request_query(rq, rq->db, SQL_CATALOG_INITIALIZE, NULL, &catalog, err))
             return false;
@@ -313,7 +317,7 @@ run_validate(struct request *rq, struct err *err)
                       db_rows(catalog) > 0 && db_len(catalog, 0, 2) > 0
                           ? db_text(catalog, 0, 2)
                           : "no observer has reached it");
-        check_session(session, &report);
+        check_session(rq, session, &report);
     }
     reply_report(rq, &report);
     return true;
