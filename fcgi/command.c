@@ -82,7 +82,8 @@ command_ask(struct request *rq, const struct command_wish *wish, struct command_
 static bool
 has_ended(const struct command_outcome *c)
 {
-    return c->state == COMMAND_DONE || c->state == COMMAND_FAILED || c->state == COMMAND_EXPIRED;
+    return c->state == COMMAND_DONE || c->state == COMMAND_UNOBSERVED ||
+           c->state == COMMAND_FAILED || c->state == COMMAND_EXPIRED;
 }
 
 static const char *
@@ -108,6 +109,8 @@ read_row(struct request *rq, const struct db_result *r, int row, struct command_
         c->state = COMMAND_FAILED;
     else if (strcmp(state, "done") == 0 && outcome && strcmp(outcome, "done") == 0)
         c->state = COMMAND_DONE;
+    else if (outcome && strcmp(outcome, "unobserved") == 0)
+        c->state = COMMAND_UNOBSERVED;
     else if (outcome)
         c->state = COMMAND_ACCEPTED;
     c->run_status = member(rq, result, "status");

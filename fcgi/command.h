@@ -31,6 +31,7 @@ enum command_state {
     COMMAND_OPEN,
     COMMAND_ACCEPTED, /* whoever was asked agreed; nothing shows it yet */
     COMMAND_DONE,
+    COMMAND_UNOBSERVED, /* nobody has the run in memory: whoever asked may do it himself */
     COMMAND_FAILED,
     COMMAND_EXPIRED, /* nobody could do it in time */
 };

@@ -27,7 +27,7 @@ const struct operation operations[] = {
     {HTTP_GET,    "/runs/:id/messages",            "runs",      200, ANSWER_LIST,    NULL,                  NULL, {0}},
     {HTTP_POST,   "/runs/:id/replay",              "replay",    201, ANSWER_OBJECT,  &model_replay,         NULL, {404}},
     {HTTP_GET,    "/runs/:id/replay/state",        "replay",    200, ANSWER_OBJECT,  &model_state,          NULL, {404}},
-    {HTTP_POST,   "/runs/:id/projection/rebuild",  "runs",      201, ANSWER_OBJECT,  &model_rebuilt,        NULL, {404}},
+    {HTTP_POST,   "/runs/:id/projection/rebuild",  "runs",      201, ANSWER_OBJECT,  &model_rebuilt,        NULL, {202, 404, 409, 504}},
     {HTTP_GET,    "/runs/:id/stream",              "streams",   200, ANSWER_STREAM,  NULL,                  NULL, {404}},
     {HTTP_GET,    "/runs/:id/replay/stream",       "replay",    200, ANSWER_STREAM,  NULL,                  NULL, {404}},
     {HTTP_GET,    "/runs/:id/export",              "exports",   200, ANSWER_EXPORT,  &model_export,         &model_export_line, {404}},

@@ -43,8 +43,14 @@ static const struct {
                     8,
                     {COLUMN_INT8, COLUMN_TEXT, COLUMN_INT4, COLUMN_INT8, COLUMN_INT8,
                      COLUMN_TIMESTAMPTZ, COLUMN_TIMESTAMPTZ, COLUMN_TEXT}},
+    /* run_key */
+    [BATCH_REFOLDED] = {SQL_BATCH_REFOLDED, 1, {COLUMN_INT8}},
     /* run_key, ambient_key: of envelopes that are events now */
     [BATCH_AMBIENT] = {SQL_BATCH_AMBIENT, 2, {COLUMN_INT8, COLUMN_INT8}},
+    /* run_key, id, actor_type, action, resource */
+    [BATCH_COMMANDS] = {SQL_BATCH_COMMANDS,
+                        5,
+                        {COLUMN_INT8, COLUMN_INT8, COLUMN_TEXT, COLUMN_TEXT, COLUMN_TEXT}},
     /* run_key, step, event, body */
     [BATCH_WEBHOOKS] = {SQL_BATCH_WEBHOOKS,
                         4,
@@ -277,6 +283,26 @@ batch_add_fact(struct batch *b, int64_t run_key, const struct fact *f)
             break;
         }
     }
+}
+
+void
+batch_replace_facts(struct batch *b, int64_t run_key, const struct batch *facts)
+{
+    for (int t = BATCH_FACTS; t <= BATCH_FACTS_LAST; t++) {
+        rows_drop_run(&b->tables[t], run_key);
+        rows_copy_run(&facts->tables[t], run_key, &b->tables[t]);
+    }
+    rows_int8(&b->tables[BATCH_REFOLDED], run_key);
+}
+
+size_t
+batch_fact_bytes(const struct batch *b)
+{
+    size_t n = 0;
+
+    for (int t = BATCH_FACTS; t <= BATCH_FACTS_LAST; t++)
+        n += rows_bytes(&b->tables[t]);
+    return n;
 }
 
 void

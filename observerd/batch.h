@@ -34,9 +34,11 @@ enum batch_table {
     BATCH_BOUND,
     BATCH_ARTIFACTS,
     BATCH_GAPS,
+    BATCH_REFOLDED, /* takes all facts of a run away: those that follow are all of them */
     BATCH_FACTS, /* one per enum fact_table, in its order; acknowledgements follow their signals */
     BATCH_FACTS_LAST = BATCH_FACTS + FACT__COUNT - 1,
     BATCH_AMBIENT,
+    BATCH_COMMANDS, /* carried out by what else is in the batch */
     BATCH_WEBHOOKS, /* counts on from the version that BATCH_RUNS moves */
     BATCH_RUNS,
     BATCH_OBSERVERS,
@@ -114,6 +116,11 @@ struct batch_projection *batch_projection_start(struct batch_run *r, int64_t ver
 
 /* One row of a fact table. */
 void batch_add_fact(struct batch *b, int64_t run_key, const struct fact *f);
+
+/* All facts of a run: they replace those in the batch, and those that are stored. */
+void batch_replace_facts(struct batch *b, int64_t run_key, const struct batch *facts);
+/* How much the facts in it are. */
+size_t batch_fact_bytes(const struct batch *b);
 
 /* Take everything of a run out again. */
 void batch_drop_run(struct batch *b, int64_t run_key);

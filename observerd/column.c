@@ -236,6 +236,12 @@ key_at(const char *p)
     return (int64_t)be64toh(net);
 }
 
+int64_t
+rows_int8_at(const struct rows *r, int column, int row)
+{
+    return key_at(r->columns[column].p + element_at(r, column, row));
+}
+
 /* Walk all columns row by row; keep says which rows go to `to` (which may be `from` itself). */
 static void
 filter(const struct rows *from, int64_t run_key, bool keep_equal, struct rows *to)

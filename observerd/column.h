@@ -63,6 +63,7 @@ void rows_null(struct rows *r);
 
 /* Bytes of one value, and its length; the caller knows it is not null. For rare use: it walks. */
 const char *rows_value(const struct rows *r, int column, int row, size_t *n);
+int64_t rows_int8_at(const struct rows *r, int column, int row);
 void rows_replace_jsonb(struct rows *r, int column, int row, const char *text, size_t n);
 
 /* Remove the rows of one run. */

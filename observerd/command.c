@@ -6,6 +6,7 @@
 
 #include "observerd/command_work.h"
 #include "observerd/notifier.h"
+#include "observerd/refold.h"
 #include "observerd/shard.h"
 #include "shared/api_key.h"
 #include "shared/clock.h"
@@ -48,6 +49,7 @@ forget(struct command *c)
     free(c->callback_bearer);
     free(c->result);
     free(c->policies);
+    refold_free(c->refold);
     free(c);
 }
 
@@ -82,6 +84,7 @@ enum {
     COL_DELEGATED,
     COL_STATUS,
     COL_ACCEPTED_FOR,
+    COL_CLOSED,
 };
 
 static char *
@@ -120,6 +123,7 @@ take(struct commands *cs, const struct db_result *rows, int row)
     c->callback_url = copy(rows, row, COL_CALLBACK_URL);
     c->callback_bearer = copy(rows, row, COL_CALLBACK_BEARER);
     c->delegated = db_bool(rows, row, COL_DELEGATED);
+    c->closed = db_bool(rows, row, COL_CLOSED);
     log_command(c, "taken", NULL);
     command_begin(c);
 }
@@ -220,6 +224,12 @@ is_confirm_due(const struct command *c)
 }
 
 static bool
+waits_for_rows(const struct command *c)
+{
+    return c->fold_due && !c->fold_stored;
+}
+
+static bool
 release(struct commands *cs, choose_fn *chosen, struct err *err)
 {
     AUTO_BUF ids = {0};
@@ -289,6 +299,53 @@ look_at_runs(struct commands *cs, struct err *err)
 
         if (c && run_status_parse(db_text(rows, row, 1), &status))
             command_looked(c, status);
+    }
+    return true;
+}
+
+static bool
+look_at_numbers(struct commands *cs, struct err *err)
+{
+    AUTO_DB_RESULT *rows = NULL;
+    AUTO_BUF ids = {0};
+    struct db_args args;
+
+    if (!ids_of(cs, waits_for_rows, &ids))
+        return true;
+    db_args_init(&args);
+    db_arg_text(&args, buf_cstr(&ids));
+    if (!db_run(cs->db, SQL_COMMANDS_SEQ, &args, &rows, err))
+        return false;
+    for (int row = 0; row < db_rows(rows); row++) {
+        struct command *c = find(cs, db_int(rows, row, 0));
+
+        if (!c)
+            continue;
+        c->fold_due = false;
+        command_is_stored(c, db_int(rows, row, 1));
+    }
+    return true;
+}
+
+/* A page of each, so that others have their turn. */
+static bool
+fold_some(struct commands *cs, struct err *err)
+{
+    for (struct command *c = cs->all; c; c = c->hh.next) {
+        bool more;
+
+        if (!c->fold_due || !c->fold_stored || c->given_back)
+            continue;
+        c->fold_due = false;
+        if (refold_read(c->refold, cs->db, cs->o.prices, c->fold_to, &more, err)) {
+            command_folded(c, more);
+        } else if (err->code == ERR_DB) {
+            c->fold_due = true;
+            return false;
+        } else {
+            log_err(LOG_ERROR, err, "events of run %s cannot be read", c->run_id);
+            command_fold_failed(c);
+        }
     }
     return true;
 }
@@ -436,12 +493,17 @@ read_inbox(struct commands *cs)
         next = mail->next;
         switch ((enum commands_mail)mail->kind) {
         case COMMANDS_ORDER: {
-            const struct shard_order *order = (const struct shard_order *)mail;
+            struct shard_order *order = (struct shard_order *)mail;
 
             c = find(cs, order->reply_to);
             if (c && !c->given_back)
-                command_ordered(c, (int)order->kind, (int)order->answer);
-            break;
+                command_ordered(c, order);
+            if (c && c->passed_on) {
+                log_command(c, "is being stored", NULL);
+                forget(c);
+            }
+            shard_order_free(order);
+            continue;
         }
         case COMMANDS_CALLBACK:
             c = find(cs, ((const struct callback_answer *)mail)->command_id);
@@ -459,7 +521,8 @@ work(struct commands *cs, struct err *err)
 {
     int64_t now = clock_mono_ms();
 
-    if (!release(cs, is_given_back, err) || !store(cs, err) || !look_at_runs(cs, err))
+    if (!release(cs, is_given_back, err) || !store(cs, err) || !look_at_runs(cs, err) ||
+        !look_at_numbers(cs, err) || !fold_some(cs, err))
         return false;
     if (now >= cs->renew_at_ms) {
         if (!renew(cs, err))
@@ -611,6 +674,7 @@ commands_free(struct commands *cs)
     if (!cs)
         return;
     rt_queue_free(cs->queue);
+    read_inbox(cs); /* mails own more than themselves */
     mailbox_fini(&cs->inbox);
     db_close(cs->db);
     free(cs);

@@ -8,6 +8,7 @@
 #include "observerd/command_work.h"
 #include "observerd/message_json.h"
 #include "observerd/outbound.h"
+#include "observerd/refold.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
 #include "shared/json.h"
@@ -27,6 +28,10 @@ enum {
     CANCEL_LIMIT_MS = 30000, /* an agent that agreed may take its time */
     POKE_MS = 100,
     POKE_MAX_MS = 2000,
+    FOLD_ANSWER_MS = 10000, /* a large fold is written as rows */
+    FOLD_ROUNDS = 20,
+    FOLD_DOUBLINGS = 6,    /* of the pause between them */
+    FOLD_FACTS = 32 << 20, /* bytes: they are stored in one transaction */
 };
 
 static void
@@ -125,9 +130,13 @@ order(struct command *c, enum order_kind kind)
     mail->reply = &c->commands->inbox;
     mail->reply_kind = COMMANDS_ORDER;
     mail->reply_to = c->id;
-    c->due_ms = clock_mono_ms() + ANSWER_LIMIT_MS;
+    if (kind == ORDER_REFOLDED) {
+        mail->refold = c->refold;
+        c->refold = NULL;
+    }
+    c->due_ms = clock_mono_ms() + (kind == ORDER_REFOLDED ? FOLD_ANSWER_MS : ANSWER_LIMIT_MS);
     if (!shard_post(shard(c), &mail->mail))
-        free(mail); /* asked again when that time is over */
+        shard_order_free(mail); /* asked again when that time is over */
 }
 
 /* Let the run look at its session. */
@@ -431,6 +440,102 @@ command_called_back(struct command *c, int http_status)
     go_on(c, next);
 }
 
+/* --- folding a live run anew ---------------------------------------------------------------- */
+
+/*
+ * The log is read here, page by page, while the run goes on. What it records meanwhile is kept by
+ * its session, which folds that last: nothing waits, and the stream stays open.
+ */
+static void
+ask_tail(struct command *c)
+{
+    order(c, ORDER_TAIL);
+}
+
+static void
+tail_answered(struct command *c, const struct shard_order *answer)
+{
+    if (answer->answer != ORDER_DONE) {
+        if (clock_mono_ms() < c->since_ms + READY_LIMIT_MS)
+            again(c, READY_PAUSE_MS, READY_PAUSE_MAX_MS); /* still to be loaded */
+        else
+            command_give_back(c);
+        return;
+    }
+    if (!c->refold)
+        c->refold = refold_new(c->run_id, c->run_key, answer->day);
+    c->fold_to = answer->seq;
+    c->fold_stored = false;
+    enter(c, PHASE_FOLD);
+}
+
+static void
+fold(struct command *c)
+{
+    c->fold_due = true;
+    c->due_ms = 0;
+}
+
+void
+command_is_stored(struct command *c, int64_t seq)
+{
+    c->fold_stored = seq >= c->fold_to;
+    if (c->fold_stored)
+        c->due_ms = clock_mono_ms();
+    else
+        again(c, CONFIRM_MS, CONFIRM_MAX_MS);
+}
+
+void
+command_folded(struct command *c, bool more)
+{
+    if (batch_fact_bytes(&c->refold->rows) > FOLD_FACTS)
+        fail(c, COMMAND_FAILED_REFUSED,
+             "the run says too much to be folded again while it is observed", 0);
+    else if (more)
+        c->due_ms = clock_mono_ms();
+    else
+        enter(c, PHASE_REFOLDED);
+}
+
+void
+command_fold_failed(struct command *c)
+{
+    fail(c, COMMAND_FAILED_REFUSED, "the run's events cannot be read", 0);
+}
+
+/* Without a fold: the shard has it, and has not answered. */
+static void
+hand_fold_in(struct command *c)
+{
+    if (c->refold)
+        order(c, ORDER_REFOLDED);
+    else
+        enter(c, PHASE_TAIL);
+}
+
+static void
+refolded_answered(struct command *c, struct shard_order *answer)
+{
+    int pause;
+
+    if (answer->answer == ORDER_DONE) {
+        c->passed_on = true;
+        return;
+    }
+    if (c->phase != PHASE_REFOLDED)
+        return; /* it was given up for lost */
+    c->refold = answer->refold;
+    answer->refold = NULL;
+    if (c->rounds++ == FOLD_ROUNDS) {
+        fail(c, COMMAND_FAILED_REFUSED, "the run's events come faster than they can be folded", 0);
+        return;
+    }
+    pause = READY_PAUSE_MS << (c->rounds < FOLD_DOUBLINGS ? c->rounds : FOLD_DOUBLINGS);
+    enter(c, PHASE_TAIL);
+    c->due_ms += pause; /* the run may be moving to the other lane */
+}
+
 /* --- phases --------------------------------------------------------------------------------- */
 
 static void
@@ -500,22 +605,44 @@ end_answered(struct command *c, enum order_answer answer)
 }
 
 void
-command_ordered(struct command *c, int kind, int answer)
+command_ordered(struct command *c, struct shard_order *order)
 {
-    if (c->phase == PHASE_READY && kind == ORDER_READY)
-        ready_answered(c, (enum order_answer)answer);
-    else if (c->phase == PHASE_END && kind != ORDER_READY)
-        end_answered(c, (enum order_answer)answer);
+    switch (order->kind) {
+    case ORDER_READY:
+        if (c->phase == PHASE_READY)
+            ready_answered(c, order->answer);
+        break;
+    case ORDER_TAIL:
+        if (c->phase == PHASE_TAIL)
+            tail_answered(c, order);
+        break;
+    case ORDER_REFOLDED:
+        refolded_answered(c, order);
+        break;
+    case ORDER_END:
+    case ORDER_END_ANYWAY:
+    case ORDER_TRACE:
+        if (c->phase == PHASE_END)
+            end_answered(c, order->answer);
+        break;
+    }
 }
 
 void
 command_due(struct command *c)
 {
     static void (*const phases[PHASE__COUNT])(struct command * c) = {
-        [PHASE_READY] = ask_ready,   [PHASE_CALL] = call,
-        [PHASE_CALLBACK] = callback, [PHASE_LOOK] = look,
-        [PHASE_END] = end,           [PHASE_CONFIRM] = confirm_due,
-        [PHASE_REFRESH] = refresh,   [PHASE_RESULT] = wait_for_database,
+        [PHASE_READY] = ask_ready,
+        [PHASE_CALL] = call,
+        [PHASE_CALLBACK] = callback,
+        [PHASE_LOOK] = look,
+        [PHASE_END] = end,
+        [PHASE_CONFIRM] = confirm_due,
+        [PHASE_REFRESH] = refresh,
+        [PHASE_TAIL] = ask_tail,
+        [PHASE_FOLD] = fold,
+        [PHASE_REFOLDED] = hand_fold_in,
+        [PHASE_RESULT] = wait_for_database,
     };
 
     phases[c->phase](c);
@@ -528,11 +655,18 @@ command_begin(struct command *c)
         [COMMAND_CANCEL] = PHASE_READY,         [COMMAND_SUSPEND] = PHASE_CALL,
         [COMMAND_RESUME] = PHASE_CALL,          [COMMAND_ADOPT] = PHASE_END,
         [COMMAND_POLICY_REGISTER] = PHASE_CALL, [COMMAND_POLICY_UNREGISTER] = PHASE_CALL,
+        [COMMAND_REBUILD] = PHASE_TAIL,
+    };
+    static const bool of_ended_runs[COMMAND__COUNT] = {
+        [COMMAND_ADOPT] = true,
+        [COMMAND_REBUILD] = true,
     };
 
     if (c->facts.kind == COMMAND_BREAKER_RESET) {
         succeed(c, "done");
-    } else if (c->run_key && c->facts.kind != COMMAND_ADOPT && run_status_is_terminal(c->status)) {
+    } else if (c->facts.kind == COMMAND_REBUILD && c->closed) {
+        succeed(c, "unobserved");
+    } else if (c->run_key && !of_ended_runs[c->facts.kind] && run_status_is_terminal(c->status)) {
         succeed(c, "done");
     } else {
         enter(c, first[c->facts.kind]);

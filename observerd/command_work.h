@@ -13,6 +13,8 @@
  *   policies          CALL --> REFRESH --> RESULT
  *   breaker           RESULT
  *   adopt             END --> RESULT
+ *   rebuild           TAIL --> FOLD --> REFOLDED --> whoever stores the fold stores the result, too
+ *                                                --behind--> TAIL
  */
 #ifndef MACP_OBSERVERD_COMMAND_WORK_H
 #define MACP_OBSERVERD_COMMAND_WORK_H
@@ -32,6 +34,8 @@
 #include "shared/db.h"
 #include "shared/uuid.h"
 
+struct shard_order;
+
 enum command_phase {
     PHASE_READY,    /* is everything of the session read? what ends it may delete its history */
     PHASE_CALL,     /* the runtime is asked to do it */
@@ -40,6 +44,9 @@ enum command_phase {
     PHASE_END,      /* the shard does it */
     PHASE_CONFIRM,  /* until the run shows it */
     PHASE_REFRESH,  /* policies are read again before the answer */
+    PHASE_TAIL,     /* the shard keeps what is recorded from now on */
+    PHASE_FOLD,     /* what was recorded before is stored, and folded anew */
+    PHASE_REFOLDED, /* the shard takes the fold over */
     PHASE_RESULT,   /* to be written */
     PHASE__COUNT
 };
@@ -61,18 +68,27 @@ struct command {
     bool accept_unstored; /* ... and the row does not say so yet */
     bool confirm_due;     /* look at the run's row */
     bool given_back;      /* nothing is done any more, and the row shall say so */
+    bool passed_on;       /* its row is written by the shard, together with what it did */
 
     /* the run, when it is about one */
     int64_t run_key;
     char run_id[UUID_LEN];
     char *session_id, *callback_url, *callback_bearer;
     bool delegated;
+    bool closed;             /* as of the claim: nobody observes it any more */
     enum run_status status;  /* as of the last look */
     int64_t accepted_for_ms; /* as of the claim */
 
     /* the refusal that stands when a second look brings nothing better */
     struct rt_status refusal;
     bool refused_by_answer; /* the call succeeded, the answer was no */
+
+    /* rebuild */
+    struct refold *refold; /* so far; NULL: not begun, or with the shard */
+    int64_t fold_to;       /* the last number before the shard's tail */
+    bool fold_due;         /* look whether that is stored, or read the next events */
+    bool fold_stored;      /* it is */
+    int rounds;            /* how often the shard's tail was too long already */
 
     const char *state; /* done, failed */
     char *result;      /* heap JSON */
@@ -111,8 +127,12 @@ void command_begin(struct command *c);
 /* Its time has come. */
 void command_due(struct command *c);
 /* Mail for it. */
-void command_ordered(struct command *c, int kind, int answer);
+void command_ordered(struct command *c, struct shard_order *order);
 void command_called_back(struct command *c, int http_status);
+/* What it folds has come as far as that number, of which there is more when so; or failed. */
+void command_is_stored(struct command *c, int64_t seq);
+void command_folded(struct command *c, bool more);
+void command_fold_failed(struct command *c);
 /* What the run's row says now. */
 void command_looked(struct command *c, enum run_status status);
 

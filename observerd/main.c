@@ -496,7 +496,8 @@ start(struct app *app, struct err *err)
                                                    .shards = app->shards,
                                                    .n_shards = app->n_shards,
                                                    .notifier = &app->notifier,
-                                                   .outbound = app->outbound},
+                                                   .outbound = app->outbound,
+                                                   .prices = app->prices},
                         &app->commands, err))
         return false;
     if (cfg->session_discovery_enabled)
@@ -723,7 +724,7 @@ main(int argc, char **argv)
     static const struct program_command commands[] = {
         {"run", "observe"},
         {"migrate", "bring the database to this version's schema"},
-        {"rebuild", "fold ended runs anew from their events: RUN_ID... | --all [--since TIME]"},
+        {"rebuild", "fold runs anew from their events: RUN_ID... | --all [--since TIME]"},
         {"retention", "remove what is too old, now; with --dry-run only say what would go"},
         {NULL, NULL},
     };

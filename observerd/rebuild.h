@@ -8,11 +8,9 @@
  * Threads    one; it does not disturb a running observer.
  *
  * One run is one transaction that holds the lock of its run_observers row, so nobody appends or
- * claims meanwhile. A run that a live instance owns is skipped: its owner has the state in memory
- * and would overwrite what is made here. Events are read in pages: memory does not grow with a run.
- *
- * Model names that were redacted before they were stored cannot be priced again: such calls cost
- * what an unknown model costs.
+ * claims meanwhile. Events are read in pages: memory does not grow with a run. A live instance that
+ * owns the run has its state in memory and would overwrite what is made here: it is asked to do it,
+ * by a row of commands.
  */
 #ifndef MACP_OBSERVERD_REBUILD_H
 #define MACP_OBSERVERD_REBUILD_H

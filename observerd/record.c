@@ -6,11 +6,14 @@
 #include "observerd/decoder.h"
 #include "observerd/envelope.h"
 #include "observerd/payload.h"
+#include "observerd/refold.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
 #include "observerd/spool.h"
 #include "observerd/webhook_event.h"
+#include "shared/api_key.h"
 #include "shared/clock.h"
+#include "shared/command.h"
 #include "shared/json.h"
 #include "shared/meter.h"
 
@@ -139,6 +142,10 @@ add_event(struct record *r, struct event *e)
     run_trace_event(s, e);
     jv_write_around(&data, e->data, s->shard->events.known, s->shard->events.known_text);
     add_canonical(r, e, buf_cstr(&data), data.len);
+    if (s->tail && !tail_add(s->tail, e, buf_cstr(&data), data.len)) {
+        tail_free(s->tail);
+        s->tail = NULL;
+    }
     r->run->metrics = s->run.metrics;
     r->run->metrics_dirty = true;
     if (!s->dirty) {
@@ -900,30 +907,82 @@ record_inline_error(struct session *s, const void *bytes, size_t n, const char *
     record_end(&r);
 }
 
-void
-record_projection(struct session *s)
+/* Its size. */
+static size_t
+add_projection(struct record *r)
 {
+    struct session *s = r->s;
+    struct batch_projection *p =
+        batch_projection_start(r->run, projection_latest_seq(s->run.projection));
     struct arena scratch = {0};
-    struct batch_projection *p;
-    struct record r;
     struct fact who;
     uint32_t at = 0;
     size_t n = 0;
 
-    timer_cancel(&s->shard->timers, &s->flush);
-    if (!s->dirty)
-        return;
-    s->dirty = false;
-    record_begin(&r, s);
-    p = batch_projection_start(r.run, projection_latest_seq(s->run.projection));
     for (int i = 0; i < PROJECTION__COUNT; i++)
         projection_write_section(s->run.projection, (enum projection_section)i, &p->sections[i]);
     for (int i = 0; i < PROJECTION__COUNT; i++)
         n += p->sections[i].len;
-    r.batch->state_bytes += n;
+    r->batch->state_bytes += n;
     while (facts_next_participant(&s->run.facts, s->run.projection, &at, &scratch, &who))
-        batch_add_fact(r.batch, s->run.run_key, &who);
-    record_end(&r);
+        batch_add_fact(r->batch, s->run.run_key, &who);
     arena_fini(&scratch);
+    s->dirty = false;
+    timer_cancel(&s->shard->timers, &s->flush);
+    return n;
+}
+
+void
+record_projection(struct session *s)
+{
+    struct record r;
+    size_t n;
+
+    if (!s->dirty)
+        return;
+    record_begin(&r, s);
+    n = add_projection(&r);
+    record_end(&r);
+    session_weigh_projection(s, n);
+}
+
+static void
+add_command(struct record *r, int64_t command_id, enum command_kind kind)
+{
+    struct rows *t = &r->batch->tables[BATCH_COMMANDS];
+
+    rows_int8(t, r->s->run.run_key);
+    rows_int8(t, command_id);
+    rows_text(t, API_KEY_ACTOR_TYPE);
+    rows_text(t, command_audit_action(kind));
+    rows_text(t, command_audit_resource(kind));
+}
+
+void
+record_refolded(struct session *s, struct refold *fold, int64_t command_id)
+{
+    struct run_seed *run = &s->run;
+    struct record r;
+    size_t n;
+
+    refold_tail(fold, s->tail, s->shard->o.prices);
+    tail_free(s->tail);
+    s->tail = NULL;
+    projection_free(run->projection);
+    facts_fini(&run->facts);
+    run->projection = fold->projection;
+    run->facts = fold->facts;
+    run->metrics = fold->metrics;
+    fold->projection = NULL;
+    fold->facts = (struct facts){0};
+    record_begin(&r, s);
+    batch_replace_facts(r.batch, run->run_key, &fold->rows);
+    r.run->metrics = run->metrics;
+    r.run->metrics_dirty = true;
+    if (run_status_is_terminal(run->status))
+        correct_figures(&r);
+    n = add_projection(&r);
+    add_command(&r, command_id, COMMAND_REBUILD);
+    record_end(&r);
     session_weigh_projection(s, n);
 }

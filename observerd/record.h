@@ -72,6 +72,13 @@ void record_ambient(struct session *s, const struct ambient_mail *mail);
 void record_inline_error(struct session *s, const void *bytes, size_t n, const char **code,
                          const char **message);
 
+struct refold;
+/*
+ * The run's state, metrics and facts are those of the fold and of the session's tail behind it, and
+ * are stored. In the same transaction the command that wanted it ends.
+ */
+void record_refolded(struct session *s, struct refold *fold, int64_t command_id);
+
 /* Put the projection and the participants that changed into the batch now, if anything did. */
 void record_projection(struct session *s);
 

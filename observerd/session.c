@@ -8,6 +8,7 @@
 #include "observerd/ambient.h"
 #include "observerd/heir.h"
 #include "observerd/record.h"
+#include "observerd/refold.h"
 #include "observerd/session_input.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
@@ -246,14 +247,11 @@ over(struct session *s, const struct input *in)
     in->order->answer = ORDER_OVER;
 }
 
-/* In every state in which the run is ours to write about. */
 static void
 trace(struct session *s, struct shard_order *order)
 {
     struct record r;
 
-    if (s->state == SESSION_CLOSING || s->state == SESSION_HANDING)
-        return;
     s->run.posted = true;
     record_begin(&r, s);
     record_trace(&r);
@@ -261,13 +259,55 @@ trace(struct session *s, struct shard_order *order)
     order->answer = ORDER_DONE;
 }
 
+static void
+begin_tail(struct session *s, struct shard_order *order)
+{
+    tail_free(s->tail);
+    s->tail = tail_new(s->run.seq);
+    order->day = s->run.day;
+    order->seq = s->run.seq;
+    order->answer = ORDER_DONE;
+}
+
+/* Large facts belong into the other lane, where the run is the next time that somebody asks. */
+static void
+take_refolded(struct session *s, struct shard_order *order)
+{
+    struct refold *fold = order->refold;
+    bool fits = s->tail && s->tail->after == fold->seq;
+
+    if (!fits ||
+        (s->state == SESSION_STREAMING && session_must_move(s, batch_fact_bytes(&fold->rows)))) {
+        order->answer = ORDER_BEHIND;
+        return;
+    }
+    record_refolded(s, fold, order->reply_to);
+    refold_free(fold);
+    order->refold = NULL;
+    order->answer = ORDER_DONE;
+}
+
 void
 session_order(struct session *s, struct shard_order *order)
 {
-    if (order->kind == ORDER_TRACE)
-        trace(s, order);
-    else
+    bool ours = s->state != SESSION_CLOSING && s->state != SESSION_HANDING;
+
+    switch (order->kind) {
+    case ORDER_TRACE:
+        if (ours)
+            trace(s, order);
+        break;
+    case ORDER_TAIL:
+        if (ours)
+            begin_tail(s, order);
+        break;
+    case ORDER_REFOLDED:
+        if (ours)
+            take_refolded(s, order);
+        break;
+    default:
         session_handle(s, INPUT_ORDER, &(struct input){.order = order});
+    }
 }
 
 /* --- another instance's turn --------------------------------------------------------------- */
@@ -478,6 +518,7 @@ session_drop(struct session *s)
     HASH_DELETE(by_session, shard->by_session, s);
     buf_fini(&s->first);
     run_trace_fini(&s->trace);
+    tail_free(s->tail);
     if (s->verdict_meta)
         protobuf_c_message_free_unpacked(&s->verdict_meta->base, NULL);
     run_seed_free(&s->run);

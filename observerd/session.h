@@ -40,6 +40,7 @@ struct rt_stream;
 struct shard;
 struct shard_order;
 struct spool_record;
+struct tail;
 struct writer;
 struct writer_result;
 
@@ -147,6 +148,9 @@ struct session {
     bool has_heir; /* handing: another instance reads the session, and gets the run */
 
     bool dirty; /* the projection has changed since it was last put into a batch */
+
+    struct tail
+        *tail; /* what was recorded since somebody began to fold the run anew; NULL: nobody */
 };
 
 /* The writer of its lane. */

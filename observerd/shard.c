@@ -8,6 +8,7 @@
 #include "observerd/decoder.h"
 #include "observerd/heir.h"
 #include "observerd/message_json.h"
+#include "observerd/refold.h"
 #include "observerd/session.h"
 #include "observerd/spool.h"
 #include "observerd/status.h"
@@ -338,7 +339,14 @@ order_arrived(struct shard *s, struct shard_order *order)
         session_order(session, order);
     order->mail.kind = order->reply_kind;
     if (!mailbox_post(order->reply, &order->mail))
-        free(order); /* whoever asked asks again */
+        shard_order_free(order); /* whoever asked asks again */
+}
+
+void
+shard_order_free(struct shard_order *order)
+{
+    refold_free(order->refold);
+    free(order);
 }
 
 static void
@@ -585,6 +593,8 @@ shard_free(struct shard *s)
             drop_seed(s, (struct run_seed *)mail);
         else if (mail->kind == SHARD_DECODED)
             decoded_free((struct decoded *)mail);
+        else if (mail->kind == SHARD_ORDER)
+            shard_order_free((struct shard_order *)mail);
         else
             free(mail);
     }

@@ -30,6 +30,7 @@
 struct ambient;
 struct decoder;
 struct heir;
+struct refold;
 struct session;
 struct spool;
 struct tracer;
@@ -63,12 +64,14 @@ enum order_kind {
     ORDER_END,        /* cancel the run if its session was not seen yet */
     ORDER_END_ANYWAY, /* cancel the run, whatever its session does */
     ORDER_TRACE,      /* the run counts as posted now: it gets its artifact */
+    ORDER_TAIL,       /* keep what is recorded from now on: the run is being folded anew */
+    ORDER_REFOLDED,   /* take the fold for what the run has in memory, and store it */
 };
 
 enum order_answer {
     ORDER_UNKNOWN,  /* the run is not here */
     ORDER_AWAITING, /* its session was not seen yet */
-    ORDER_BEHIND,   /* it is observed, but not everything of it may have been read */
+    ORDER_BEHIND,   /* it is observed, but not everything of it may have been read, or folded */
     ORDER_UP_TO_DATE,
     ORDER_DONE, /* it is in a batch */
     ORDER_OVER, /* it was ending or had ended */
@@ -82,9 +85,13 @@ struct shard_order {
     int64_t since_ms; /* what was known before does not count */
     struct mailbox *reply;
     int reply_kind;
-    int64_t reply_to; /* the asker's own */
+    int64_t reply_to; /* the asker's own: the command's id */
     enum order_answer answer;
+    int64_t day, seq;      /* ORDER_TAIL's answer: the run's day, the last number before the tail */
+    struct refold *refold; /* ORDER_REFOLDED: the mail's; NULL when the run has taken it */
 };
+
+void shard_order_free(struct shard_order *order);
 
 /* Other settings from now on; they and the earlier ones are borrowed for the shard's life. */
 struct shard_reload {

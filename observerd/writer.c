@@ -207,6 +207,8 @@ committed(struct writer *w, const struct batch *b)
         meter_observe(METER_LAG, now_us - b->received_us[i]);
     if (b->tables[BATCH_WEBHOOKS].n)
         notifier_add_deliveries(w->o.notifier);
+    for (int i = 0; i < b->tables[BATCH_COMMANDS].n; i++)
+        notifier_done(w->o.notifier, rows_int8_at(&b->tables[BATCH_COMMANDS], 1, i));
     for (size_t i = 0; i < b->n_runs; i++) {
         const struct batch_run *r = &b->runs[i];
 

@@ -7,10 +7,11 @@
  * A handler inserts a row in state requested; an observer carries it out (running) and writes what
  * came of it (done, failed), or nobody could in time (expired). Results are JSON objects:
  *
- *   done     {"outcome": "done" | "unconfirmed", "status": of the run, if it is about one}
- *            unconfirmed: whoever was asked agreed, and the session lives on
- *   failed   {"failure": "runtime" | "breaker" | "refused" | "policy" | "callback",
- *             "message": text, "grpcCode": number (runtime only)}
+ *   done     {"outcome": "done" | "unconfirmed" | "unobserved", "status": of the run, if it is
+ * about one} unconfirmed: whoever was asked agreed, and the session lives on unobserved (rebuild
+ * only): nobody has the run in memory, whoever wants it may do it failed   {"failure": "runtime" |
+ * "breaker" | "refused" | "policy" | "callback", "message": text, "grpcCode": number (runtime
+ * only)}
  *
  * A running command with a result was accepted by whoever was asked, but is not confirmed yet.
  */
@@ -28,6 +29,7 @@
     X(COMMAND_SUSPEND,           "suspend",           "run.suspended",         "run")              \
     X(COMMAND_RESUME,            "resume",            "run.resumed",           "run")              \
     X(COMMAND_ADOPT,             "adopt",             "run.adopted",           "run")              \
+    X(COMMAND_REBUILD,           "rebuild",           "projection.rebuilt",    "run")              \
     X(COMMAND_POLICY_REGISTER,   "policy-register",   "policy.registered",     "policy")           \
     X(COMMAND_POLICY_UNREGISTER, "policy-unregister", "policy.unregistered",   "policy")           \
     X(COMMAND_BREAKER_RESET,     "breaker-reset",     "circuit_breaker.reset", "circuit-breaker")

@@ -3,7 +3,7 @@
 -- result: commands that are ours to carry out now: id, kind, args, result (null: nobody has
 --         accepted it yet); of its run, null when it is about none: run_key, id, session_id,
 --         callback_url, callback_bearer, cancel_delegated, status, ms since its cancellation was
---         accepted
+--         accepted, whether nobody observes it any more
 --
 -- About a run: whoever observes it, and anybody once nobody does any more.
 with due as (
@@ -27,7 +27,8 @@ with due as (
 )
 select t.id, t.kind, t.args, t.result,
        r.run_key, r.id, r.session_id, r.callback_url, r.callback_bearer, r.cancel_delegated, r.status,
-       (extract(epoch from now() - r.cancel_requested_at) * 1000)::bigint
+       (extract(epoch from now() - r.cancel_requested_at) * 1000)::bigint, o.closed
   from taken t
   left join runs r using (run_key)
+  left join run_observers o using (run_key)
  order by t.id;

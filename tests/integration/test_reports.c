@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/support/expect.h"
+#include "tests/support/folds.h"
 #include "tests/support/scene.h"
 
 #define EXTENSION  "ext.demo.v1"
@@ -558,43 +559,6 @@ login_prepared_for_reports_is_limited_by_default(void **state)
 
 /* --- rebuild --------------------------------------------------------------------------------- */
 
-/* Everything that rebuild makes, as one text. JSON is compared by value. */
-static const char folds_sql[] =
-    "select concat_ws(E'\\n', (select string_agg(d::text, E'\\n' order by run_key, seq) from "
-    "macp.run_decisions d), (select string_agg(d::text, E'\\n' order by run_key, seq) from "
-    "macp.run_votes d), (select string_agg(d::text, E'\\n' order by run_key, seq) from "
-    "macp.run_signals d), (select string_agg(d::text, E'\\n' order by run_key, seq) from "
-    "macp.run_llm_calls d), (select string_agg(d::text, E'\\n' order by run_key, participant_id) "
-    "from macp.run_participants d), (select string_agg((to_jsonb(m) - 'updated_at')::text, E'\\n' "
-    "order by run_key) from macp.run_metrics m), (select string_agg((to_jsonb(p) - "
-    "'updated_at')::text, E'\\n' order by run_key) from macp.run_projections p))";
-
-static char *
-folds(void)
-{
-    AUTO_DB_RESULT *rows = NULL;
-    struct err err;
-
-    expect_ok(db_script_rows(world.db, folds_sql, &rows, &err), &err, "folds");
-    return xstrdup(db_text(rows, 0, 0));
-}
-
-static void
-expect_same_folds(const char *before)
-{
-    char *after = folds();
-    size_t i = 0;
-    bool same_text = strcmp(before, after) == 0;
-
-    while (before[i] && before[i] == after[i])
-        i++;
-    i = i > 60 ? i - 60 : 0;
-    if (!same_text)
-        print_error("before: %.200s\nafter:  %.200s\n", before + i, after + i);
-    free(after);
-    assert_true(same_text);
-}
-
 /* Exit status; the end of what it logged goes to *log (to be freed). */
 static int
 run_rebuild(const char *a, const char *b, const char *c, char **log)
@@ -632,11 +596,14 @@ expect_rebuild(int status, const char *said, const char *a, const char *b, const
 }
 
 static void
-rebuild_skips_what_a_live_observer_owns(void **state)
+rebuild_asks_the_owner_of_a_live_run(void **state)
 {
     (void)state;
-    expect_rebuild(0, "skipped: it is observed by instance ", runs[0].run, NULL, NULL);
-    expect_rebuild(0, "rebuilt 0 runs, skipped 10, failed 0", "--all", NULL, NULL);
+    expect_rebuild(0, "rebuilt by its owner", runs[0].run, NULL, NULL);
+    expect_rebuild(0, "rebuilt 10 runs, failed 0", "--all", NULL, NULL);
+    expect_sql(&world, "11",
+               "select count(*) from macp.audit_log where action = 'projection.rebuilt' and actor "
+               "= 'macp-observerd rebuild'");
 }
 
 static void
@@ -647,9 +614,9 @@ rebuild_gives_exactly_the_live_rows(void **state)
 
     (void)state;
     assert_int_equal(world_stop_observerd(&world, process_slow(10000)), 0);
-    before = folds();
-    expect_rebuild(0, "rebuilt 10 runs, skipped 0, failed 0", "--all", NULL, NULL);
-    expect_same_folds(before);
+    before = folds_now(&world);
+    expect_rebuild(0, "rebuilt 10 runs, failed 0", "--all", NULL, NULL);
+    folds_expect_same(&world, before);
     expect_ok(
         db_script(world.db,
                   "delete from macp.run_votes where seq % 2 = 0; delete from "
@@ -662,12 +629,12 @@ rebuild_gives_exactly_the_live_rows(void **state)
                   &err),
         &err, "damage");
     expect_rebuild(0, "rebuilt 10 runs", "--all", "--since", "2020-01-01");
-    expect_same_folds(before);
+    folds_expect_same(&world, before);
     expect_rebuild(0, "rebuilt 10 runs", "--all", NULL, NULL);
-    expect_same_folds(before);
+    folds_expect_same(&world, before);
     expect_rebuild(0, "rebuilt 0 runs", "--all", "--since", "2100-01-01");
     expect_rebuild(0, "rebuilt 2 runs", runs[1].run, caller.run, NULL);
-    expect_same_folds(before);
+    folds_expect_same(&world, before);
     free(before);
 }
 
@@ -937,7 +904,7 @@ main(void)
         cmocka_unit_test(readme_lists_the_views_as_they_are),
         cmocka_unit_test(report_role_reads_views_and_nothing_else),
         cmocka_unit_test(login_prepared_for_reports_is_limited_by_default),
-        cmocka_unit_test(rebuild_skips_what_a_live_observer_owns),
+        cmocka_unit_test(rebuild_asks_the_owner_of_a_live_run),
         cmocka_unit_test(rebuild_gives_exactly_the_live_rows),
         cmocka_unit_test(rebuild_refuses_what_it_does_not_understand),
         cmocka_unit_test(acknowledgements_and_policy_judgements_are_found),

@@ -1,4 +1,5 @@
 /* A run that awaits its session, drains and ends. */
+#include "observerd/refold.h"
 #include "tests/unit/session_stage.h"
 
 /* --- awaiting ----------------------------------------------------------------------------------
@@ -718,6 +719,69 @@ test_adopted_run_gets_its_artifact_once_and_keeps_its_stream(void **state UNUSED
     assert_int_equal(n_streams, 1);
 }
 
+/* The number behind which the session keeps what it records. */
+static int64_t
+order_tail(enum order_answer wanted)
+{
+    struct shard_order tail = {.kind = ORDER_TAIL, .answer = ORDER_UNKNOWN};
+
+    session_order(s, &tail);
+    assert_int_equal(tail.answer, wanted);
+    return tail.seq;
+}
+
+/* What an order that brings a fold up to that number is answered. */
+static enum order_answer
+order_refolded(int64_t seq)
+{
+    struct shard_order order = {.kind = ORDER_REFOLDED, .reply_to = 7, .answer = ORDER_UNKNOWN};
+
+    order.refold = refold_new(RUN, s->run.run_key, s->run.day);
+    order.refold->seq = seq;
+    session_order(s, &order);
+    assert_true((order.refold == NULL) == (order.answer == ORDER_DONE));
+    refold_free(order.refold);
+    return order.answer;
+}
+
+static void
+test_refolded_run_goes_on_with_the_fold_and_what_came_meanwhile(void **state UNUSED)
+{
+    int64_t seq, counted;
+
+    streaming();
+    s->run.metrics.event_count = 1000000; /* what is in memory is wrong */
+    swap();
+    seq = order_tail(ORDER_DONE);
+    assert_int_equal(seq, s->run.seq);
+    envelope("Proposal", "m2");
+    counted = s->run.metrics.event_count - 1000000;
+    assert_true(counted > 0);
+    assert_int_equal(order_refolded(seq - 1), ORDER_BEHIND);
+    assert_int_equal(rows(BATCH_REFOLDED), 0);
+    assert_int_equal(order_refolded(seq), ORDER_DONE);
+    assert_int_equal(s->run.metrics.event_count, counted);
+    assert_int_equal(entry()->metrics.event_count, counted);
+    assert_int_equal(entry()->projection->version, s->run.seq);
+    assert_int_equal(rows(BATCH_REFOLDED), 1);
+    assert_int_equal(rows(BATCH_COMMANDS), 1);
+    assert_int_equal(n_streams, 1);
+    assert_true(stream()->live);
+    /* The tail is used up. */
+    assert_int_equal(order_refolded(s->run.seq), ORDER_BEHIND);
+}
+
+static void
+test_run_that_is_handed_over_or_closed_takes_no_fold(void **state UNUSED)
+{
+    streaming();
+    s->state = SESSION_CLOSING;
+    order_tail(ORDER_UNKNOWN);
+    s->state = SESSION_HANDING;
+    order_tail(ORDER_UNKNOWN);
+    s->state = SESSION_STREAMING;
+}
+
 int
 main(void)
 {
@@ -762,6 +826,8 @@ main(void)
         T(test_ready_is_what_the_runtime_says_now_and_an_open_stream),
         T(test_ready_does_not_wait_for_a_stream_that_cannot_be),
         T(test_adopted_run_gets_its_artifact_once_and_keeps_its_stream),
+        T(test_refolded_run_goes_on_with_the_fold_and_what_came_meanwhile),
+        T(test_run_that_is_handed_over_or_closed_takes_no_fold),
         T(test_compaction_texts),
     };
 
