@@ -124,18 +124,12 @@ text_of(struct arena *arena, const json_t *object, const char *key)
 }
 
 bool
-descriptor_check_lengths(struct arena *arena, const json_t *document, struct err *err)
+descriptor_check_tags(const json_t *document, struct err *err)
 {
     enum { LONGEST = 512 }; /* four bytes each are still an entry of an index */
-    const json_t *metadata = jv_get(jv_get(document, "session"), "metadata");
-    const char *source_ref = text_of(arena, metadata, "sourceRef");
     json_t *tag;
     size_t i;
 
-    if (source_ref && jv_text_chars(source_ref) > LONGEST)
-        return err_set(err, ERR_VALIDATION,
-                       "session.metadata.sourceRef must be shorter than or equal to %d characters",
-                       LONGEST);
     json_array_foreach (jv_get(jv_get(document, "execution"), "tags"), i, tag)
         if (jv_text_chars(json_string_value(tag)) > LONGEST)
             return err_set(
@@ -269,8 +263,7 @@ descriptor_draft(struct arena *arena, json_t *document, const char *traceparent,
     if (strcmp(d.runtime_kind, config->runtime_kind) != 0)
         return err_set(err, ERR_VALIDATION, "runtime provider '%s' is not registered",
                        d.runtime_kind);
-    if (!descriptor_check_lengths(arena, document, err) ||
-        !take_session_id(arena, session, &d, err) ||
+    if (!descriptor_check_tags(document, err) || !take_session_id(arena, session, &d, err) ||
         !take_callback(arena, metadata, config, &d, err))
         return false;
 

@@ -48,9 +48,8 @@ struct run_draft {
 /* UUID, or at least 22 characters of A-Z a-z 0-9 _ -. */
 bool descriptor_session_id_ok(const char *session_id);
 
-/* Are the texts that runs are found by short enough for an index? */
-bool descriptor_check_lengths(struct arena *arena, const json_t *document,
-                              struct err *err) MUST_CHECK;
+/* Is each tag short enough for an index? */
+bool descriptor_check_tags(const json_t *document, struct err *err) MUST_CHECK;
 
 /*
  * The trace id of a W3C traceparent header (NULL when there was none), else a random one. Never

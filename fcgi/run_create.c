@@ -254,7 +254,7 @@ check_session(struct request *rq, const json_t *session, struct report *report)
     const char *id = jv_cstr(jv_get(session, "sessionId"));
     struct err why;
 
-    if (!descriptor_check_lengths(rq->arena, rq->document, &why))
+    if (!descriptor_check_tags(rq->document, &why))
         texts_add(&report->errors, "%s", why.msg);
 
     if (id && *id && !descriptor_session_id_ok(id))
