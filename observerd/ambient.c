@@ -12,6 +12,7 @@
 #include "observerd/envelope.h"
 #include "observerd/shard.h"
 #include "shared/clock.h"
+#include "shared/key.h"
 #include "shared/log.h"
 #include "shared/meter.h"
 
@@ -46,7 +47,8 @@ struct look {
     UT_hash_handle hh;
     struct shard *shard;
     int64_t due_ms;
-    bool again; /* once more after this time */
+    bool again;                 /* once more after this time */
+    char key[KEY_TEXT_MAX + 1]; /* what its rows call the session */
     char session_id[];
 };
 
@@ -327,11 +329,11 @@ hex_digit(char c)
 }
 
 static struct ambient_mail *
-mail_of_row(const struct db_result *rows, int row)
+mail_of_row(const struct db_result *rows, int row, const char *session_id)
 {
     const char *hex = db_text(rows, row, 3);
     size_t n = db_len(rows, row, 3) / 2;
-    struct ambient_mail *m = mail_new(db_text(rows, row, 1), n);
+    struct ambient_mail *m = mail_new(session_id, n);
 
     m->mail.kind = SHARD_AMBIENT;
     m->ambient_key = db_int(rows, row, 0);
@@ -353,7 +355,7 @@ hand_over(struct ambient *a, const struct db_result *rows)
         HASH_FIND_STR(a->looks, db_text(rows, row, 1), look);
         if (!look)
             continue;
-        m = mail_of_row(rows, row);
+        m = mail_of_row(rows, row, look->session_id);
         if (!shard_post(look->shard, &m->mail))
             free(m);
     }
@@ -403,7 +405,7 @@ look(struct ambient *a, bool *more)
     rows_init(&sessions, column, 1);
     for (struct look *each = a->looks; each && n < LOOK_AT_ONCE; each = each->hh.next)
         if (each->due_ms <= now) {
-            rows_text(&sessions, each->session_id);
+            rows_text(&sessions, each->key);
             done[n++] = each;
         }
     ok = n == 0 || take(a, &sessions);
@@ -425,14 +427,18 @@ static void
 want_look(struct ambient *a, const struct look_mail *m)
 {
     size_t id_len = strlen(m->session_id);
+    const char *key;
     struct look *l;
 
-    HASH_FIND_STR(a->looks, m->session_id, l);
+    arena_reset(&a->arena);
+    key = envelope_key(&a->arena, m->session_id);
+    HASH_FIND_STR(a->looks, key, l);
     if (!l) {
         l = xmalloc(sizeof *l + id_len + 1);
         *l = (struct look){0};
+        snprintf(l->key, sizeof l->key, "%s", key);
         memcpy(l->session_id, m->session_id, id_len + 1);
-        HASH_ADD_KEYPTR(hh, a->looks, l->session_id, id_len, l);
+        HASH_ADD_STR(a->looks, key, l);
     }
     l->shard = m->shard;
     l->due_ms = clock_mono_ms();

@@ -12,7 +12,7 @@ with victim as (
        for update of o, r
 ), tombstone as (
     insert into session_tombstones (session_id, ended_at)
-    select session_id, ended_at
+    select session_key(session_id), ended_at
       from victim
     on conflict (session_id) do update
        set ended_at = excluded.ended_at, created_at = now()

@@ -16,7 +16,9 @@ with given as (
            g.session_id, 'discovered', 'live', g.mode_name, $9::text, g.trace_id,
            'session-discovery', g.descriptor
       from given g
-     where not exists (select from session_tombstones t where t.session_id = g.session_id)
+     where not exists (select
+                         from session_tombstones t
+                        where t.session_id = session_key(g.session_id))
        and not exists (
                select
                  from runs r

@@ -27,10 +27,10 @@ with lock as materialized (
        for update of o, r skip locked
 ), tombstones as (
     insert into session_tombstones (session_id, ended_at)
-    select session_id, max(ended_at)
+    select session_key(session_id) as key, max(ended_at)
       from victims
-     group by session_id
-     order by session_id
+     group by key
+     order by key
     on conflict (session_id) do update
        set ended_at = excluded.ended_at, created_at = now()
 ), gone as (

@@ -349,6 +349,48 @@ deleted_run_does_not_come_back(void **state)
     expect_no_run(session);
 }
 
+/* The protocol knows no longest id. Neither what waits for its run nor what is left of it is lost.
+ */
+static void
+session_id_too_long_for_an_index_is_observed_like_any_other(void **state)
+{
+    enum { LENGTH = 4000 };
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    char session[LENGTH + 1], id[UUID_LEN], path[UUID_LEN + 16];
+    AUTO_HTTP_REPLY r = {0};
+    struct err err = {0};
+    uint32_t random = 1;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH; i++) { /* nothing of it can be compressed */
+        random = random * 1664525 + 1013904223;
+        session[i] = alphabet[random >> 26];
+    }
+    session[LENGTH] = '\0';
+    command(json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s}}", "cmd", "send", "type", "Signal",
+                      "sender", PLANNER, "messageId", "early", "payload", "signal_type", "note",
+                      "correlation_session_id", session));
+    expect_sql_becomes(&world, "1", "select count(*) from macp.ambient_envelopes");
+    open_session(session);
+    expect_one_run(session, "discovered", "running", id);
+    expect_sql_becomes(&world, "0", "select count(*) from macp.ambient_envelopes");
+    decide(session);
+    expect_status(&world, id, "completed");
+    expect_stored_once(&world, id, session);
+    assert_int_equal(expect_event_count(&world, id, "signal.emitted"), 1);
+    snprintf(path, sizeof path, "/runs/%s", id);
+    expect_ok(
+        http_send(&world.http, &(struct http_request){.method = "DELETE", .path = path}, &r, &err),
+        &err, path);
+    assert_int_equal(r.status, 204);
+    command(json_pack("{s:s}", "cmd", "reset"));
+    restart_observer(on);
+    expect_called("ListSessions", 1);
+    expect_all_seen();
+    expect_no_run(session);
+}
+
 /* --- the same session posted --------------------------------------------------------------------
  */
 
@@ -632,23 +674,26 @@ session_that_was_seen_and_is_gone_is_a_failed_run(void **state)
 static void
 session_that_postgres_refuses_does_not_disturb_the_others(void **state)
 {
-    enum { LONGER_THAN_AN_INDEX_ENTRY = 20000 };
-    char session[WORLD_SESSION_LEN], *long_id = xmalloc(LONGER_THAN_AN_INDEX_ENTRY + 1);
+    char session[WORLD_SESSION_LEN], refused[WORLD_SESSION_LEN];
+    struct err err = {0};
 
     (void)state;
-    srandom(7);
-    for (int i = 0; i < LONGER_THAN_AN_INDEX_ENTRY; i++) /* does not compress */
-        long_id[i] =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[random() % 64];
-    long_id[LONGER_THAN_AN_INDEX_ENTRY] = '\0';
-    open_session(long_id);
+    expect_new_session(refused);
+    expect_sql(&world, "", /* the last one says nothing */
+               "create function macp.refuse() returns trigger language plpgsql as $$ begin raise "
+               "exception 'refused'; end $$;"
+               "create trigger refuse before insert on macp.runs for each row when (new.session_id "
+               "= '%s') execute function macp.refuse()",
+               refused);
+    open_session(refused);
     expect_new_session(session);
     expect_played(&world, MINIMAL, session, NULL);
     expect_discovered(session, "completed");
     assert_int_equal(expect_stored_once(&world, session, session), MINIMAL_ENVELOPES);
-    expect_sql(&world, "0", "select count(*) from macp.runs where length(session_id) > 1000");
-    about("evict", long_id);
-    free(long_id);
+    expect_no_run(refused);
+    expect_ok(db_script(world.db, "drop function macp.refuse() cascade", &err), &err,
+              "refuse no more");
+    expect_discovered(refused, "running");
 }
 
 static void
@@ -816,6 +861,7 @@ main(void)
         cmocka_unit_test(history_that_is_gone_when_a_session_is_found_is_a_gap),
         cmocka_unit_test(ended_sessions_stay_out_without_backfill_and_open_ones_do_not),
         cmocka_unit_test(deleted_run_does_not_come_back),
+        cmocka_unit_test(session_id_too_long_for_an_index_is_observed_like_any_other),
         cmocka_unit_test(posted_run_is_woken_by_its_session_and_stays_the_only_one),
         cmocka_unit_test(session_that_ends_while_its_posted_run_is_starting_completes_it),
         cmocka_unit_test(posting_a_discovered_session_adopts_its_run),
