@@ -64,7 +64,7 @@ BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/
 # Again, behind another web server. A sanitizer would learn nothing from Apache: the program is the
 # same, unlike with plain CGI.
 WEB_RUNS  := $(foreach run,requests|cgi reading|cgi \
-             $(if $(SANITIZE),,requests|apache operations|apache streams|apache),\
+             $(if $(SANITIZE),,requests|apache operations|apache streams|apache slow|apache),\
              "$(BUILD)/tests/integration/test_$(subst |, --web ,$(run))")
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS     := $(BUILD)/tests/scripted-runtime $(BUILD)/tests/full_disk.so \

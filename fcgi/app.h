@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "fcgi/share.h"
 #include "shared/config.h"
 
 struct auth;
@@ -31,7 +32,7 @@ struct app {
     struct outcomes *outcomes; /* requests that wait for commands */
     int threads;
     atomic_int streams;            /* open event streams: the gauge active_sse_connections */
-    atomic_int waiting;            /* requests that wait for a run to appear */
+    struct share waiting;          /* workers that wait for a run to appear, or for a reader */
     atomic_llong outage_logged_ms; /* last time an unreachable database was logged */
 };
 

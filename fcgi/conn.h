@@ -4,7 +4,9 @@
  * Purpose    libfcgi parses what arrives on a connection that we accepted ourselves; the reply is
  *            written by us in one system call. libfcgi never accepts, sleeps or closes.
  * Ownership  conn_open takes the descriptor in every case; conn_close closes it.
- * Errors     false: the peer is broken, slow or gone; nothing is left to do.
+ * Errors     false: the peer is broken, slow or gone; nothing is left to do. A reader holds up the
+ *            reply for CONN_WRITE_MS at a time, which is a pace, because sockets wait until most
+ *            of their buffer is free; without a place in the share, for CONN_PATIENCE_MS.
  * Threads    one thread per connection.
  *
  * It relies on two members of FCGX_Request that the library's header calls private. The library
@@ -17,23 +19,30 @@
 #include <stdbool.h>
 
 #include "fcgi/request.h"
+#include "fcgi/share.h"
 #include "shared/buf.h"
 #include "shared/macros.h"
 
 enum {
-    CONN_IO_TIMEOUT_MS = 2000,    /* one read or write */
-    CONN_BODY_TIMEOUT_MS = 10000, /* a whole body */
-    CONN_DRAIN_MAX = 64 << 20,    /* of a body that is too large */
+    CONN_READ_MS = 2000,    /* should the parser want more than there is */
+    CONN_PATIENCE_MS = 100, /* a reader who takes longer is slow */
+    CONN_WRITE_MS = 5000,   /* to take most of what the socket holds */
 };
 
 struct conn {
     FCGX_Request fcgx;
+    int fd;
+    struct share *waiting; /* the places of those who wait for slow readers */
+    bool has_place;
 };
 
-void conn_init(struct conn *c);
-/* Parse the environment: c->fcgx.envp. */
-bool conn_open(struct conn *c, int fd) MUST_CHECK;
-/* Read the whole body into storage; anything beyond the limit is thrown away. */
+void conn_init(struct conn *c, struct share *waiting);
+/*
+ * Parse the environment: c->fcgx.envp. The whole request is there: in the socket, or, when it was
+ * read already, in collected, which may be freed afterwards.
+ */
+bool conn_open(struct conn *c, int fd, const struct buf *collected) MUST_CHECK;
+/* Copy the whole body into storage; one beyond the limit is not kept. */
 bool conn_read_body(struct conn *c, struct buf *storage, enum request_body_state *state) MUST_CHECK;
 /* The peer has gone away while the request waited. */
 bool conn_is_gone(const struct conn *c);

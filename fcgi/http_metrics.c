@@ -15,8 +15,8 @@ static const struct {
 };
 
 /* Statuses that are answered; the last one stands for any other. */
-static const int statuses[] = {200, 201, 202, 204, 400, 401, 403, 404, 409, 410,
-                               413, 415, 429, 500, 501, 502, 503, 504, 0};
+static const int statuses[] = {200, 201, 202, 204, 400, 401, 403, 404, 408, 409,
+                               410, 413, 415, 429, 500, 501, 502, 503, 504, 0};
 
 enum {
     BUCKETS = ARRAY_LEN(bounds) + 1,

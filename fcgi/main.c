@@ -56,6 +56,7 @@ app_start(struct app *app, const struct config *config)
 {
     app->config = config;
     app->threads = count_threads(config);
+    app->waiting.places = app->threads / 2;
     app->auth = auth_new(&config->auth_api_keys);
     app->throttle = throttle_new(config->throttle_limit, config->throttle_ttl_ms);
     app->http = http_metrics_new();

@@ -181,6 +181,7 @@ static const struct common {
     // clang-format off
     {401, "Unauthorized", "No key, or a wrong one", ERR_UNAUTHORIZED, "Missing Authorization header"},
     {403, "Forbidden", "The key's role may not do this", ERR_FORBIDDEN, "this needs a key with the role admin"},
+    {408, "RequestTimeout", "The body did not arrive in time", ERR_BODY_LATE, "the body did not arrive in time"},
     {413, "TooLarge", "The body is larger than 1 MiB", ERR_TOO_LARGE, "request entity too large"},
     {415, "UnsupportedMediaType", "The body is compressed or not in UTF-8", ERR_MEDIA_TYPE, "unsupported content encoding \"gzip\""},
     {429, "TooManyRequests", "More requests than allowed; Retry-After says when to come back", ERR_RATE_LIMITED, "ThrottlerException: Too Many Requests"},
@@ -221,7 +222,7 @@ refusal_schema(json_t *schemas, int status)
     json_t *message = json_schema_model(schemas, &model_message);
     json_t *failure = json_schema_model(schemas, &model_failure);
 
-    if (status == 401 || status == 413 || status == 415) {
+    if (status == 401 || status == 408 || status == 413 || status == 415) {
         json_decref(failure);
         return message;
     }
@@ -277,6 +278,7 @@ has_common(const struct route *route, int status)
     switch (status) {
     case 403:
         return route->access > ROUTE_READ;
+    case 408:
     case 413:
     case 415:
         return route->body != NULL;

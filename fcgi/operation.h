@@ -37,8 +37,8 @@ struct operation {
     enum answer_kind answer;
     const struct model *model; /* of the answer */
     const struct model *page;  /* of the other answer, when there are two */
-    /* Other answers, beyond those that follow from the route (400, 401, 403, 413, 415, 429, 503).
-     * Below 400 they look like the success. */
+    /* Other answers, beyond those that follow from the route (400, 401, 403, 408, 413, 415, 429,
+     * 503). Below 400 they look like the success. */
     int others[OPERATION_OTHERS_MAX];
 };
 

@@ -20,7 +20,7 @@ outcomes_new(int threads)
     struct outcomes *o = xcalloc(1, sizeof *o);
     pthread_condattr_t monotonic;
 
-    /* Half of the workers may wait for runs that are about to appear: one more stays free. */
+    /* Half of the workers may wait otherwise (share.h): one more stays free. */
     o->places = threads > 3 ? threads / 2 - 1 : threads / 2;
     pthread_mutex_init(&o->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -12,8 +12,12 @@
 #include <string.h>
 
 enum {
+    RECORD_VERSION = 1,
+    RECORD_BEGIN_REQUEST = 1,
     RECORD_ABORT_REQUEST = 2,
     RECORD_END_REQUEST = 3,
+    RECORD_PARAMS = 4,
+    RECORD_STDIN = 5,
     RECORD_STDOUT = 6,
     RECORD_HEAD = 8,
     RECORD_MAX = 65528, /* a multiple of 8, so that no full record needs padding */
@@ -24,7 +28,7 @@ static inline void
 record_head(unsigned char out[RECORD_HEAD], int type, int request_id, size_t n, size_t padding)
 {
     const unsigned char head[RECORD_HEAD] = {
-        1,
+        RECORD_VERSION,
         (unsigned char)type,
         (unsigned char)(request_id >> 8),
         (unsigned char)request_id,

@@ -54,6 +54,8 @@ enum request_body_state {
     REQUEST_BODY_OK,
     REQUEST_BODY_TOO_LARGE, /* the bytes were thrown away */
     REQUEST_BODY_CUT,       /* shorter or longer than announced */
+    REQUEST_BODY_LATE,      /* it did not come in time; nothing is known of it */
+    REQUEST_BODY_REFUSED,   /* too many are still to come */
 };
 
 struct request {

@@ -15,7 +15,7 @@ run_wait_more(struct app *app, struct run_wait *w)
 {
     if (!w->started) {
         w->started = true;
-        w->granted = atomic_fetch_add(&app->waiting, 1) < app->threads / 2;
+        w->granted = share_enter(&app->waiting);
         w->until_ms = clock_mono_ms() + RUN_WAIT_MS;
     }
     if (!w->granted || clock_mono_ms() >= w->until_ms)
@@ -27,7 +27,7 @@ run_wait_more(struct app *app, struct run_wait *w)
 void
 run_wait_end(struct app *app, struct run_wait *w)
 {
-    if (w->started)
-        atomic_fetch_sub(&app->waiting, 1);
-    w->started = false;
+    if (w->granted)
+        share_leave(&app->waiting);
+    w->started = w->granted = false;
 }

@@ -19,6 +19,7 @@ enum {
     ROUTE_FAILED_AUTH = -1, /* throttles wrong keys by address */
     REQUEST_ID_MAX = 1024,
     OUTAGE_LOG_MS = 1000,
+    RETRY_AFTER_S = 1,
 };
 
 static void
@@ -148,6 +149,18 @@ validate(struct request *rq, bool *replied, struct err *err)
     return true;
 }
 
+/* Of a request that did not come whole, nothing is done. */
+static bool
+check_arrival(struct request *rq, struct err *err)
+{
+    if (rq->body_state == REQUEST_BODY_LATE)
+        return err_set(err, ERR_BODY_LATE, "the body did not arrive in time");
+    if (rq->body_state != REQUEST_BODY_REFUSED)
+        return true;
+    reply_header_int(rq, "Retry-After", RETRY_AFTER_S);
+    return err_set(err, ERR_BUSY, "the rest of this request is not waited for; try again");
+}
+
 static bool
 answer(struct request *rq, struct err *err)
 {
@@ -162,7 +175,7 @@ answer(struct request *rq, struct err *err)
     case ROUTE_FOUND:
         break;
     }
-    if (!admit(rq, err))
+    if (!check_arrival(rq, err) || !admit(rq, err))
         return false;
     if (!validate(rq, &replied, err))
         return replied;

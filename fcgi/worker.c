@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "fcgi/app.h"
+#include "fcgi/arrival.h"
 #include "fcgi/conn.h"
 #include "fcgi/frame.h"
 #include "fcgi/http_metrics.h"
 #include "fcgi/hub.h"
+#include "fcgi/intake.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/serve.h"
@@ -37,45 +39,45 @@ struct worker {
 
 struct workers {
     struct app *app;
+    struct intake *intake;
     int listen_fd;
     int stop_fd; /* written once and never read: level-triggered for all */
     int n;
     struct worker workers[];
 };
 
+static void
+watch(int ep, int fd, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.fd = fd};
+
+    if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0)
+        BUG("cannot set up a worker: %s", strerror(errno));
+}
+
 static int
 make_epoll(const struct workers *all)
 {
-    struct epoll_event incoming = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = all->listen_fd};
-    struct epoll_event stop = {.events = EPOLLIN, .data.fd = all->stop_fd};
     int ep = epoll_create1(EPOLL_CLOEXEC);
 
-    if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, all->listen_fd, &incoming) < 0 ||
-        epoll_ctl(ep, EPOLL_CTL_ADD, all->stop_fd, &stop) < 0)
+    if (ep < 0)
         BUG("cannot set up a worker: %s", strerror(errno));
+    watch(ep, all->listen_fd, EPOLLIN | EPOLLEXCLUSIVE);
+    watch(ep, intake_ready_fd(all->intake), EPOLLIN | EPOLLEXCLUSIVE);
+    watch(ep, all->stop_fd, EPOLLIN);
     return ep;
 }
 
-/* The next connection, or -1 to stop. Never ends for an error: the service would be dead. */
+/* -1: another worker took it, or it cannot be had now. */
 static int
-next_connection(const struct workers *all, int ep)
+accept_connection(const struct workers *all)
 {
-    for (;;) {
-        struct epoll_event e[2];
-        int fd, n = epoll_wait(ep, e, 2, -1);
+    int fd = accept4(all->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-        for (int i = 0; i < n; i++)
-            if (e[i].data.fd == all->stop_fd)
-                return -1;
-        if (n <= 0)
-            continue;
-        fd = accept4(all->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0)
-            return fd;
-        /* The connection stays in the queue, so waiting would return at once: do not spin. */
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            usleep(WORKER_NO_FD_PAUSE_US);
-    }
+    /* The connection stays in the queue, so waiting would return at once: do not spin. */
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+        usleep(WORKER_NO_FD_PAUSE_US);
+    return fd;
 }
 
 /* The connection goes to the hub, with the place that the handler took for it. */
@@ -148,28 +150,74 @@ answer_request(struct worker *w, enum request_body_state body_state)
     arena_reset(&w->arena);
 }
 
+/* Takes the descriptor. Closing with bytes unread would take the answer back, so a body is read
+ * to its end even when nobody wants it. A client that gave up while queued gets no work done. */
+static void
+serve_connection(struct worker *w, int fd, const struct arrival *collected)
+{
+    enum request_body_state state;
+
+    if (!conn_open(&w->conn, fd, collected ? &collected->bytes : NULL))
+        return;
+    if (conn_read_body(&w->conn, &w->body, &state) && !conn_is_gone(&w->conn))
+        answer_request(w, collected && collected->body_state ? collected->body_state : state);
+    conn_close(&w->conn);
+    if (w->body.cap > WORKER_BODY_KEEP)
+        buf_fini(&w->body);
+}
+
+/* False: nothing was ready. */
+static bool
+serve_collected(struct worker *w)
+{
+    struct arrival *a = intake_take(w->all->intake);
+
+    if (!a)
+        return false;
+    serve_connection(w, a->fd, a);
+    arrival_free(a);
+    return true;
+}
+
+static void
+serve_accepted(struct worker *w)
+{
+    int fd = accept_connection(w->all);
+
+    if (fd < 0)
+        return;
+    if (arrival_is_there(fd))
+        serve_connection(w, fd, NULL);
+    else
+        intake_pass(w->all->intake, fd);
+}
+
+/* Never ends for an error: the service would be dead. */
 static void *
 worker_main(void *arg)
 {
     struct worker *w = arg;
-    int ep = make_epoll(w->all), fd;
+    const struct workers *all = w->all;
+    int ep = make_epoll(all);
 
-    conn_init(&w->conn);
-    while ((fd = next_connection(w->all, ep)) >= 0) {
-        enum request_body_state state;
+    for (;;) {
+        enum { SOURCES = 3 };
+        struct epoll_event events[SOURCES];
+        int n = epoll_wait(ep, events, SOURCES, -1);
+        bool accepts = false, collected = false;
 
-        if (!conn_open(&w->conn, fd))
-            continue;
-        /* The body is read to its end even when nobody wants it: closing with bytes unread
-         * would take the answer back. A client that gave up while queued gets no work done. */
-        if (conn_read_body(&w->conn, &w->body, &state) && !conn_is_gone(&w->conn))
-            answer_request(w, state);
-        conn_close(&w->conn);
-        if (w->body.cap > WORKER_BODY_KEEP)
-            buf_fini(&w->body);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd == all->stop_fd) {
+                close(ep);
+                return NULL;
+            }
+            accepts = accepts || events[i].data.fd == all->listen_fd;
+            collected = collected || events[i].data.fd != all->listen_fd;
+        }
+        /* What was collected goes first, and only then is more let in. */
+        if (!(collected && serve_collected(w)) && accepts)
+            serve_accepted(w);
     }
-    close(ep);
-    return NULL;
 }
 
 struct workers *
@@ -183,10 +231,12 @@ workers_start(struct app *app, int listen_fd, int n)
     all->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (all->stop_fd < 0)
         BUG("no eventfd: %s", strerror(errno));
+    all->intake = intake_start();
     for (int i = 0; i < n; i++) {
         struct worker *w = &all->workers[i];
 
         w->all = all;
+        conn_init(&w->conn, &app->waiting);
         w->db = db_new(config->database_url, "macp-fcgi", REQUEST_DB_FAST_MS);
         w->read_db = has_replica
                          ? db_new(config->database_read_url, "macp-fcgi read", REQUEST_DB_FAST_MS)
@@ -204,10 +254,16 @@ workers_stop(struct workers *all)
 
     if (write(all->stop_fd, &one, sizeof one) != sizeof one)
         BUG("cannot wake the workers");
+    for (int i = 0; i < all->n; i++)
+        pthread_join(all->workers[i].thread, NULL);
+    /* Nobody accepts any more. What was half there is answered here. */
+    intake_end(all->intake);
+    while (serve_collected(&all->workers[0]))
+        ;
+    intake_free(all->intake);
     for (int i = 0; i < all->n; i++) {
         struct worker *w = &all->workers[i];
 
-        pthread_join(w->thread, NULL);
         if (w->read_db != w->db)
             db_close(w->read_db);
         db_close(w->db);

@@ -29,6 +29,7 @@ enum err_shape {
     X(ERR_UNAUTHORIZED,      401, false, ERR_SHAPE_N, "Unauthorized")                   \
     X(ERR_FORBIDDEN,         403, false, ERR_SHAPE_A, "FORBIDDEN")                      \
     X(ERR_NOT_FOUND,         404, false, ERR_SHAPE_N, "Not Found")                      \
+    X(ERR_BODY_LATE,         408, true,  ERR_SHAPE_N, "Request Timeout")                \
     X(ERR_CONFLICT,          409, false, ERR_SHAPE_N, "Conflict")                       \
     X(ERR_REFUSED,           409, false, ERR_SHAPE_A, "CONFLICT")                       \
     X(ERR_SESSION_EXISTS,    409, false, ERR_SHAPE_A, "SESSION_ALREADY_EXISTS")         \

@@ -7,46 +7,25 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "fcgi/conn.h"
+#include "tests/support/fastcgi.h"
+#include "tests/support/process.h"
 
-enum { BEGIN = 1, STDOUT = 6, END = 3, PARAMS = 4, STDIN = 5 };
-
-static void
-record(struct buf *out, int type, const void *p, size_t n)
-{
-    const unsigned char head[8] = {1, (unsigned char)type,     0,
-                                   1, (unsigned char)(n >> 8), (unsigned char)n};
-
-    buf_add(out, head, sizeof head);
-    buf_add(out, p, n);
-}
-
-static void
-param(struct buf *out, const char *name, const char *value)
-{
-    buf_char(out, (char)strlen(name));
-    buf_char(out, (char)strlen(value));
-    buf_str(out, name);
-    buf_str(out, value);
-}
+static struct share waiting = {.places = 1};
 
 /* A request with a body, as a web server sends it. */
 static void
 write_request(struct buf *out, const char *announced, const char *body, size_t n)
 {
-    static const unsigned char begin[8] = {0, 1};
-    AUTO_BUF params = {0};
+    const struct fastcgi_param params[] = {
+        {"REQUEST_METHOD", "POST"}, {"REQUEST_URI", "/runs"}, {"CONTENT_LENGTH", announced}, {0}};
 
-    record(out, BEGIN, begin, sizeof begin);
-    param(&params, "REQUEST_METHOD", "POST");
-    param(&params, "REQUEST_URI", "/runs");
-    param(&params, "CONTENT_LENGTH", announced);
-    record(out, PARAMS, params.p, params.len);
-    record(out, PARAMS, "", 0);
-    for (; n > 0; body += n < 60000 ? n : 60000, n -= n < 60000 ? n : 60000)
-        record(out, STDIN, body, n < 60000 ? n : 60000);
-    record(out, STDIN, "", 0);
+    fastcgi_head(out, params);
+    fastcgi_body(out, body, n);
+    fastcgi_body_end(out);
 }
 
 /* Both ends; everything is written before the other end is read, so the buffer must hold it. */
@@ -60,29 +39,15 @@ make_pair(int pair[2])
     setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
-/* The reply's stdout, checked record by record up to the end of the request. */
 static void
 read_reply(int fd, struct buf *out)
 {
     AUTO_BUF raw = {0};
     ssize_t n;
-    bool ended = false;
 
     while ((n = read(fd, buf_reserve(&raw, 65536), 65536)) > 0)
         raw.len += (size_t)n;
-    for (size_t at = 0; at < raw.len;) {
-        const unsigned char *h = (const unsigned char *)raw.p + at;
-        size_t len = (size_t)h[4] << 8 | h[5];
-
-        assert_false(ended);
-        assert_int_equal(h[0], 1);
-        assert_int_equal(h[2] << 8 | h[3], 1);
-        if (h[1] == STDOUT)
-            buf_add(out, h + 8, len);
-        ended = h[1] == END;
-        at += 8 + len + h[6];
-    }
-    assert_true(ended);
+    assert_true(fastcgi_output(&raw, out));
 }
 
 static void
@@ -96,7 +61,7 @@ a_request_is_parsed_and_answered(void **state UNUSED)
     memset(big, 'x', sizeof big);
     buf_str(&head, "Status: 200\r\n\r\n");
     write_request(&wire, "5", "hello", 5);
-    conn_init(&c);
+    conn_init(&c, &waiting);
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         enum request_body_state body_state;
         struct buf reply = {0};
@@ -104,7 +69,7 @@ a_request_is_parsed_and_answered(void **state UNUSED)
 
         make_pair(pair);
         assert_int_equal(write(pair[1], wire.p, wire.len), wire.len);
-        assert_true(conn_open(&c, pair[0]));
+        assert_true(conn_open(&c, pair[0], NULL));
         assert_string_equal(FCGX_GetParam("REQUEST_URI", c.fcgx.envp), "/runs");
         assert_true(conn_read_body(&c, &body, &body_state));
         assert_int_equal(body_state, REQUEST_BODY_OK);
@@ -143,7 +108,7 @@ bodies_are_measured(void **state UNUSED)
     struct conn c;
 
     memset(big, ' ', sizeof big);
-    conn_init(&c);
+    conn_init(&c, &waiting);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         enum request_body_state body_state;
         struct buf wire = {0}, body = {0};
@@ -157,7 +122,7 @@ bodies_are_measured(void **state UNUSED)
         if (writer == 0)
             _exit(write(pair[1], wire.p, wire.len) != (ssize_t)wire.len);
         assert_true(writer > 0);
-        assert_true(conn_open(&c, pair[0]));
+        assert_true(conn_open(&c, pair[0], NULL));
         assert_true(conn_read_body(&c, &body, &body_state));
         assert_int_equal(body_state, cases[i].want);
         conn_close(&c);
@@ -174,7 +139,7 @@ broken_requests_are_refused(void **state UNUSED)
     struct conn c;
 
     write_request(&wire, "5", "hello", 5);
-    conn_init(&c);
+    conn_init(&c, &waiting);
     /* Cut anywhere inside BEGIN and PARAMS: 8 + 8 + 8 + parameters + 8. */
     for (size_t n = 0; n < 90; n += 7) {
         int pair[2];
@@ -182,7 +147,7 @@ broken_requests_are_refused(void **state UNUSED)
         make_pair(pair);
         assert_int_equal(write(pair[1], wire.p, n), n);
         shutdown(pair[1], SHUT_WR);
-        if (conn_open(&c, pair[0]))
+        if (conn_open(&c, pair[0], NULL))
             fail_msg("%zu bytes are no request", n);
         close(pair[1]);
     }
@@ -199,10 +164,10 @@ a_peer_that_left_is_noticed(void **state UNUSED)
 
     write_request(&wire, "5", "hello", 5);
     make_pair(pair);
-    conn_init(&c);
+    conn_init(&c, &waiting);
     assert_int_equal(write(pair[1], wire.p, wire.len), wire.len);
     close(pair[1]);
-    assert_true(conn_open(&c, pair[0]));
+    assert_true(conn_open(&c, pair[0], NULL));
     assert_true(conn_read_body(&c, &body, &body_state));
     assert_true(conn_is_gone(&c));
     conn_close(&c);
@@ -220,16 +185,95 @@ a_peer_that_only_finished_sending_is_still_there(void **state UNUSED)
 
     write_request(&wire, "5", "hello", 5);
     make_pair(pair);
-    conn_init(&c);
+    conn_init(&c, &waiting);
     assert_int_equal(write(pair[1], wire.p, wire.len), wire.len);
     shutdown(pair[1], SHUT_WR);
-    assert_true(conn_open(&c, pair[0]));
+    assert_true(conn_open(&c, pair[0], NULL));
     assert_true(conn_read_body(&c, &body, &body_state));
     assert_false(conn_is_gone(&c));
     conn_close(&c);
     close(pair[1]);
     buf_fini(&wire);
     buf_fini(&body);
+}
+
+static void
+a_request_that_was_read_already_is_answered_on_its_socket(void **state UNUSED)
+{
+    struct buf wire = {0}, body = {0}, head = {0}, reply = {0};
+    enum request_body_state body_state;
+    struct conn c;
+    int pair[2];
+
+    buf_str(&head, "Status: 200\r\n\r\n");
+    write_request(&wire, "5", "hello", 5);
+    make_pair(pair);
+    conn_init(&c, &waiting);
+    assert_true(conn_open(&c, pair[0], &wire));
+    buf_fini(&wire);
+    assert_string_equal(FCGX_GetParam("REQUEST_URI", c.fcgx.envp), "/runs");
+    assert_true(conn_read_body(&c, &body, &body_state));
+    assert_string_equal(buf_cstr(&body), "hello");
+    assert_false(conn_is_gone(&c));
+    assert_true(conn_reply(&c, &head, "bye", 3));
+    conn_close(&c);
+    read_reply(pair[1], &reply);
+    assert_string_equal(buf_cstr(&reply), "Status: 200\r\n\r\nbye");
+    close(pair[1]);
+    buf_fini(&body);
+    buf_fini(&head);
+    buf_fini(&reply);
+}
+
+struct reader {
+    int fd;
+    struct share *share;
+    atomic_bool over; /* there is no more to come */
+};
+
+/* Takes nothing until the writer has a place. */
+static void *
+read_late(void *arg)
+{
+    static char got[1 << 20];
+    struct reader *r = arg;
+
+    while (!r->over && r->share->taken == 0)
+        process_pause(5);
+    while (read(r->fd, got, sizeof got) > 0)
+        ;
+    return NULL;
+}
+
+/* The reply is larger than the socket holds. */
+static void
+slow_readers_are_waited_for_as_long_as_there_are_places(void **state UNUSED)
+{
+    static char big[16 << 20];
+    AUTO_BUF wire = {0};
+    AUTO_BUF head = {0};
+
+    write_request(&wire, "", "", 0);
+    for (int places = 0; places < 2; places++) {
+        struct share share = {.places = places};
+        struct reader reader = {.share = &share};
+        struct conn c;
+        pthread_t thread;
+        int pair[2];
+
+        make_pair(pair);
+        reader.fd = pair[1];
+        assert_int_equal(pthread_create(&thread, NULL, read_late, &reader), 0);
+        conn_init(&c, &share);
+        assert_true(conn_open(&c, pair[0], &wire));
+        assert_int_equal(conn_reply(&c, &head, big, sizeof big), places);
+        assert_int_equal(share.taken, places);
+        reader.over = true;
+        conn_close(&c);
+        assert_int_equal(share.taken, 0);
+        pthread_join(thread, NULL);
+        close(pair[1]);
+    }
 }
 
 int
@@ -241,6 +285,8 @@ main(void)
         cmocka_unit_test(broken_requests_are_refused),
         cmocka_unit_test(a_peer_that_left_is_noticed),
         cmocka_unit_test(a_peer_that_only_finished_sending_is_still_there),
+        cmocka_unit_test(a_request_that_was_read_already_is_answered_on_its_socket),
+        cmocka_unit_test(slow_readers_are_waited_for_as_long_as_there_are_places),
     };
 
     if (FCGX_Init() != 0)
