@@ -3,11 +3,12 @@
  *
  * Purpose    claims rows of table commands, asks the runtime, the agent or the run's shard, and
  *            writes the result: cancel, suspend, resume, rebuild, policies, the breaker. What a
- * person may not find out later is never assumed: a run is cancelled when its session is. Ownership
- * struct commands is heap memory of main; what the options point to is borrowed. Errors
- * commands_start fails on unusable options. A command that fails has a result that says so; one
- * that nobody could carry out in time expires. Threads    one of its own with a connection and a
- * completion queue. commands_look from any.
+ *            person may not find out later is never assumed: a run is cancelled when its session
+ *            is.
+ * Ownership  struct commands is heap memory of main; what the options point to is borrowed.
+ * Errors     commands_start fails on unusable options. A command that fails has a result that says
+ *            so; one that nobody could carry out in time expires.
+ * Threads    one of its own with a connection and a completion queue. commands_look from any.
  *
  * A command belongs to an instance for as long as its lease, which is renewed; after that another
  * one carries it out again. So every step may happen twice, and none minds: cancelling what is

@@ -8,8 +8,8 @@
  *            writer_lock and writer_unlock only. Results are taken by the shard's queue thread.
  * Errors     Postgres being away is no error: the batch is kept and sent again, and an unknown
  *            outcome is settled by reading. What a run lost is reported as a result.
- * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop, end_by,
- * copy_logs: any.
+ * Threads    lock, unlock, is_full, take_results, forget: the queue thread; stop, end_by and
+ *            copy_logs: any.
  */
 #ifndef MACP_OBSERVERD_WRITER_H
 #define MACP_OBSERVERD_WRITER_H
