@@ -1,7 +1,9 @@
 /*
  * batch.h - what all batches of runs have in common.
  *
- * Purpose    ids that name no run. Ownership  none. Errors  the text of a single request.
+ * Purpose    ids that name no run.
+ * Ownership  none.
+ * Errors     the text of a single request.
  * Threads    any.
  */
 #ifndef MACP_FCGI_BATCH_H

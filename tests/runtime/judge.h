@@ -1,10 +1,11 @@
 /*
  * judge.h - is this envelope acceptable?
  *
- * Purpose    every reason to refuse an envelope, apart from storing and telling, which session.c
- * does. Ownership  a judgement lends the session; `start` (a decoded SessionStart) goes to the
- * caller when kind is JUDGED_START and nothing was refused. Errors     code and name are the
- * wire's; both NULL when the envelope is good. Threads    under the world's lock.
+ * Purpose    every reason to refuse an envelope, apart from storing and telling: session.c's.
+ * Ownership  a judgement lends the session; `start` (a decoded SessionStart) goes to the caller
+ *            when kind is JUDGED_START and nothing was refused.
+ * Errors     code and name are the wire's; both NULL when the envelope is good.
+ * Threads    under the world's lock.
  */
 #ifndef MACP_RUNTIME_JUDGE_H
 #define MACP_RUNTIME_JUDGE_H
