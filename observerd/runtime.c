@@ -770,6 +770,13 @@ rt_stream_cancel(struct rt_stream *s)
     wire_cancel(&s->wire);
 }
 
+void
+rt_stream_distrust(struct rt_stream *s)
+{
+    if (s->channel)
+        s->channel->suspect = true;
+}
+
 bool
 rt_stream_is_open(const struct rt_stream *s)
 {

@@ -145,6 +145,8 @@ void rt_stream_resume(struct rt_stream *s);
 void rt_stream_give(struct rt_stream *s, const struct rt_stream_ops *ops, void *ctx);
 void rt_stream_cancel(struct rt_stream *s);
 /* Response headers have arrived. */
+/* It is silent when it should not be: streams opened from now on get another connection. */
+void rt_stream_distrust(struct rt_stream *s);
 bool rt_stream_is_open(const struct rt_stream *s);
 
 #endif

@@ -97,7 +97,8 @@ rt_channel_take(struct rt_channels *c)
 
         if (!each->channel)
             empty = each;
-        else if (each->live < c->streams_per_channel && (!best || each->live > best->live))
+        else if (!each->suspect && each->live < c->streams_per_channel &&
+                 (!best || each->live > best->live))
             best = each;
     }
     if (!best && !empty) {
@@ -106,6 +107,7 @@ rt_channel_take(struct rt_channels *c)
     }
     if (!best) {
         empty->channel = channel_new(c);
+        empty->suspect = false;
         best = empty;
     }
     best->live++;

@@ -21,7 +21,8 @@
 /* One connection of the pool. */
 struct rt_channel {
     grpc_channel *channel;
-    int live; /* streams on it */
+    int live;     /* streams on it */
+    bool suspect; /* it may lead nowhere: it gets no more */
 };
 
 struct rt_channels {

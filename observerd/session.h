@@ -142,6 +142,7 @@ struct session {
     struct Macp__V1__SessionMetadata *verdict_meta; /* heap */
     int64_t drain_until_ms;
     int drain_failures;
+    bool read_anew;       /* over another connection, because the first one brought nothing more */
     int64_t compacted_to; /* last ordinal the runtime said it has compacted, 0: none */
     int64_t expected;     /* ordinals the runtime has accepted as far as it says, 0: unknown */
 

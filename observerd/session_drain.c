@@ -79,6 +79,29 @@ finish_drain(struct session *s)
     }
 }
 
+/*
+ * A stream that is silent while something is missing may lead nowhere: its other end is gone, and
+ * the network has not said so yet. Before anything counts as missing it is asked for once more,
+ * over another connection.
+ */
+static bool
+read_anew(struct session *s, int64_t now)
+{
+    bool missing =
+        s->run.cursor < s->expected && !(s->verdict == RUN_COMPLETED && s->run.has_commitment);
+
+    if (!missing || s->read_anew || !s->stream)
+        return false;
+    session_log(s, LOG_WARN, "the stream brings nothing more and is opened anew", NULL);
+    rt_stream_distrust(s->stream);
+    session_close_stream(s);
+    s->read_anew = true;
+    s->reconnect_at_ms = now;
+    s->quiet_since_ms = now;
+    s->drain_until_ms = now + DRAIN_LIMIT_MS;
+    return true;
+}
+
 void
 session_drain_look(struct session *s, const struct input *in)
 {
@@ -87,7 +110,7 @@ session_drain_look(struct session *s, const struct input *in)
     if (in->text && strcmp(in->text, "Commitment") == 0)
         s->run.has_commitment = true;
     put_off(s, now);
-    if (is_drained(s) || now >= s->drain_until_ms) {
+    if ((is_drained(s) || now >= s->drain_until_ms) && !read_anew(s, now)) {
         finish_drain(s);
         return;
     }

@@ -299,6 +299,7 @@ judge(struct session *s, const Macp__V1__SessionMetadata *meta)
     else if (now >= s->behind_since_ms + BEHIND_LIMIT_MS && s->stream && !s->parked &&
              !s->held_up) {
         session_log(s, LOG_WARN, "the stream is behind what the runtime has accepted", NULL);
+        rt_stream_distrust(s->stream);
         session_close_stream(s);
         s->behind_since_ms = 0;
         s->reconnect_at_ms = now;

@@ -45,6 +45,7 @@ struct rt_stream {
     int64_t after;
     struct rt_stream_ops ops;
     void *ctx;
+    bool distrusted;
 };
 
 static struct rt_call calls[MAX_CALLS];
@@ -109,6 +110,12 @@ void
 rt_stream_cancel(struct rt_stream *s)
 {
     s->live = false;
+}
+
+void
+rt_stream_distrust(struct rt_stream *s)
+{
+    s->distrusted = true;
 }
 
 bool

@@ -187,6 +187,11 @@ rt_stream_cancel(struct rt_stream *s)
     s->cancelled = true;
 }
 
+void
+rt_stream_distrust(struct rt_stream *s UNUSED)
+{
+}
+
 bool
 rt_stream_is_open(const struct rt_stream *s UNUSED)
 {
