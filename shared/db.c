@@ -35,6 +35,7 @@ struct db {
     _Atomic int64_t give_up_ms;
     int server_timeout_ms; /* what the connection's statement_timeout was derived from */
     bool generic_plans;
+    size_t silent_hosts;                      /* attempts to connect that ended without an answer */
     unsigned char statements[SQL__COUNT + 1]; /* enum statement_state */
     char **channels;
     size_t n_channels;
@@ -310,22 +311,75 @@ statement_timeout(int timeout_ms)
     return timeout_ms - timeout_ms / 10;
 }
 
+/* What we say besides the address. */
+struct parameters {
+    struct buf options;              /* server settings */
+    struct buf host, hostaddr, port; /* empty: as the address has them */
+};
+
+static void
+parameters_fini(struct parameters *p)
+{
+    buf_fini(&p->options);
+    buf_fini(&p->host);
+    buf_fini(&p->hostaddr);
+    buf_fini(&p->port);
+}
+#define AUTO_PARAMETERS CLEANUP(parameters_fini) struct parameters
+
 /*
- * Server settings of every connection, behind the ones the address asks for. False when the
- * address is none.
+ * A list of the address with its first n parts at the end. libpq tries hosts in their order, and
+ * one that does not even refuse takes all the time there is: the next attempt begins behind it.
+ */
+static void
+turn_list(const char *list, size_t n, struct buf *out)
+{
+    size_t parts = 1;
+    const char *from = list;
+
+    for (const char *c = list; *c; c++)
+        parts += *c == ',';
+    for (n %= parts; n > 0; n--)
+        from = strchr(from, ',') + 1;
+    buf_reset(out);
+    buf_str(out, from);
+    if (from > list)
+        buf_printf(out, ",%.*s", (int)(from - list - 1), list);
+}
+
+static void
+read_option(const struct db *db, const PQconninfoOption *o, struct parameters *p)
+{
+    if (strcmp(o->keyword, "options") == 0)
+        buf_printf(&p->options, "%s ", o->val);
+    if (strcmp(o->keyword, "host") == 0)
+        turn_list(o->val, db->silent_hosts, &p->host);
+    if (strcmp(o->keyword, "hostaddr") == 0)
+        turn_list(o->val, db->silent_hosts, &p->hostaddr);
+    if (strcmp(o->keyword, "port") == 0)
+        turn_list(o->val, db->silent_hosts, &p->port);
+}
+
+/*
+ * A server must not keep the locks of a client that has vanished, for which it would wait two
+ * hours. The address may say otherwise; what follows it may not be changed. False when the address
+ * is none.
  */
 static bool
-make_options(const struct db *db, struct buf *out)
+make_parameters(const struct db *db, struct parameters *p)
 {
     PQconninfoOption *given = NULL;
+    struct buf *out = &p->options;
 
+    buf_lit(out, "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
+                 "-c tcp_keepalives_count=3 -c tcp_user_timeout=60000 ");
     if (db->url[0]) {
         given = PQconninfoParse(db->url, NULL); /* its message would quote the address */
         if (!given)
             return false;
         for (const PQconninfoOption *o = given; o->keyword; o++) {
-            if (o->val && strcmp(o->keyword, "options") == 0)
-                buf_printf(out, "%s ", o->val);
+            if (o->val)
+                read_option(db, o, p);
         }
         PQconninfoFree(given);
     }
@@ -372,6 +426,7 @@ connect_wait(struct db *db, PGconn *conn, struct err *err)
             break;
         if (!wait_for(db, PQsocket(conn), events, deadline)) {
             PQfinish(conn);
+            db->silent_hosts++;
             return err_set(err, ERR_DB, "cannot connect to Postgres: no answer in time");
         }
         state = PQconnectPoll(conn);
@@ -390,21 +445,27 @@ static bool send_listen(struct db *db, const char *channel, struct err *err);
 bool
 db_connect(struct db *db, struct err *err)
 {
-    AUTO_BUF options = {0};
+    AUTO_PARAMETERS more = {0};
     PGconn *conn;
 
     if (db_is_connected(db))
         return true;
     db_disconnect(db);
-    if (!make_options(db, &options))
+    if (!make_parameters(db, &more))
         return err_set(err, ERR_DB, "the database address is malformed");
 
     /* Later ones win: the address may change what stands before it, not what follows. */
+    // clang-format off
     const char *const keys[] = {
-        "keepalives_idle",           "keepalives_interval", "keepalives_count", "dbname",
-        "fallback_application_name", "client_encoding",     "options",          NULL};
-    const char *const values[] = {"30",   "10",      "3", db->url, db->application_name,
-                                  "UTF8", options.p, NULL};
+        "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+        "dbname", "host", "hostaddr", "port",
+        "fallback_application_name", "client_encoding", "options", NULL};
+    const char *const values[] = {
+        "30", "10", "3", "60000",
+        db->url, more.host.p, more.hostaddr.p, more.port.p,
+        db->application_name, "UTF8", more.options.p, NULL};
+    // clang-format on
+
     conn = PQconnectStartParams(keys, values, 1);
     if (!conn)
         BUG("out of memory");

@@ -724,12 +724,19 @@ cluster_options(void **state UNUSED)
     struct db *tcp;
 
     ok(cluster != NULL, &err);
-    postgres_tcp_url(cluster, "postgres", address);
+    postgres_tcp_url(cluster, "postgres", POSTGRES_ADMIN, postgres_port(cluster), address);
     tcp = db_new(address, "test", process_slow(TIMEOUT_MS));
     ok(postgres_value(tcp, "show fsync", got, sizeof got, &err), &err);
     assert_string_equal(got, "on");
     ok(postgres_value(tcp, "show full_page_writes", got, sizeof got, &err), &err);
     assert_string_equal(got, "on");
+    /* Of the server's socket: it soon knows that a client is gone. */
+    ok(postgres_value(tcp,
+                      "select current_setting('tcp_keepalives_idle') || ' ' || "
+                      "current_setting('tcp_user_timeout')",
+                      got, sizeof got, &err),
+       &err);
+    assert_string_equal(got, "30 60000");
     db_close(tcp);
 
     password = strchr(address + strlen("postgresql://"), ':') + 1;

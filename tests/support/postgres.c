@@ -446,14 +446,22 @@ postgres_url(const struct postgres *pg, const char *database, const char *role,
 }
 
 const char *
-postgres_tcp_url(const struct postgres *pg, const char *database, char out[POSTGRES_URL_LEN])
+postgres_tcp_url(const struct postgres *pg, const char *database, const char *role, int port,
+                 char out[POSTGRES_URL_LEN])
 {
     if (pg->port == 0)
         BUG("this cluster was started without TCP");
-    if (snprintf(out, POSTGRES_URL_LEN, "postgresql://" POSTGRES_ADMIN ":%s@127.0.0.1:%d/%s",
-                 pg->password, pg->port, database) >= POSTGRES_URL_LEN)
+    if (snprintf(out, POSTGRES_URL_LEN,
+                 "postgresql://%s:%s@127.0.0.1:%d/%s?sslmode=disable&gssencmode=disable", role,
+                 pg->password, port, database) >= POSTGRES_URL_LEN)
         BUG("a database address that is too long");
     return out;
+}
+
+int
+postgres_port(const struct postgres *pg)
+{
+    return pg->port;
 }
 
 /* --- databases ------------------------------------------------------------------------------- */
@@ -491,9 +499,9 @@ make_template(struct postgres *pg, struct err *err)
     db_close(db);
     for (size_t i = 0; ok && i < ARRAY_LEN(logins); i++)
         ok = admin_script(pg, err,
-                          "DO $$ BEGIN CREATE ROLE %s LOGIN; EXCEPTION WHEN duplicate_object THEN"
-                          " NULL; END $$; GRANT %s TO %s",
-                          logins[i][0], logins[i][1], logins[i][0]);
+                          "DO $$ BEGIN CREATE ROLE %s LOGIN PASSWORD '%s'; EXCEPTION WHEN"
+                          " duplicate_object THEN NULL; END $$; GRANT %s TO %s",
+                          logins[i][0], pg->password, logins[i][1], logins[i][0]);
     pg->have_template = ok;
     return ok;
 }

@@ -26,13 +26,13 @@
 #define POSTGRES_API      "api"      /* in macp_api */
 #define POSTGRES_REPORT   "report"   /* in macp_report */
 
-enum { POSTGRES_NAME_LEN = 64, POSTGRES_URL_LEN = 256 };
+enum { POSTGRES_NAME_LEN = 64, POSTGRES_URL_LEN = 512 };
 
 struct postgres;
 
 struct postgres_options {
     bool durable; /* fsync and full page writes as in production; otherwise fast */
-    bool tcp;     /* also on 127.0.0.1 with a free port, the admin role with a password only */
+    bool tcp;     /* also on 127.0.0.1 with a free port, for roles with the cluster's password */
     const char *settings;  /* more lines of its configuration */
     const char *full_disk; /* path of full_disk.so: postgres_fill works */
 };
@@ -82,9 +82,10 @@ bool postgres_restore(struct postgres *pg, const char *name, struct err *err) MU
 /* Address of a database for a role. Returns out. */
 const char *postgres_url(const struct postgres *pg, const char *database, const char *role,
                          char out[POSTGRES_URL_LEN]);
-/* The same by TCP, for the admin role; only with options.tcp. */
-const char *postgres_tcp_url(const struct postgres *pg, const char *database,
-                             char out[POSTGRES_URL_LEN]);
+/* The same by TCP, at the server's own port or at one that leads there; only with options.tcp. */
+const char *postgres_tcp_url(const struct postgres *pg, const char *database, const char *role,
+                             int port, char out[POSTGRES_URL_LEN]);
+int postgres_port(const struct postgres *pg);
 
 /* First column of the first row of trusted SQL, "" when there is none. out is set on success. */
 bool postgres_value(struct db *db, const char *sql, char *out, size_t size,
