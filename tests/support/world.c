@@ -150,6 +150,23 @@ make_directory(struct world *w, struct err *err)
 
 /* --- database ------------------------------------------------------------------------------ */
 
+/* How the programs of the world reach its database. */
+static void
+program_url(const struct world *w, const char *role, char out[POSTGRES_URL_LEN])
+{
+    const struct world_options *o = &w->options;
+    size_t n;
+
+    if (o->postgres_port)
+        postgres_tcp_url(w->postgres, w->database, role, o->postgres_port, out);
+    else
+        postgres_url(w->postgres, w->database, role, out);
+    n = strlen(out);
+    if (snprintf(out + n, POSTGRES_URL_LEN - n, "%s",
+                 o->postgres_address ? o->postgres_address : "") >= (int)(POSTGRES_URL_LEN - n))
+        BUG("a database address that is too long");
+}
+
 static bool
 open_database(struct world *w, struct err *err)
 {
@@ -163,8 +180,8 @@ open_database(struct world *w, struct err *err)
     if (!postgres_database(w->postgres, w->database, err))
         return false;
     postgres_url(w->postgres, w->database, POSTGRES_ADMIN, w->admin_url);
-    postgres_url(w->postgres, w->database, POSTGRES_OBSERVER, w->observer_url);
-    postgres_url(w->postgres, w->database, POSTGRES_API, w->api_url);
+    program_url(w, POSTGRES_OBSERVER, w->observer_url);
+    program_url(w, POSTGRES_API, w->api_url);
     w->db = db_new(w->admin_url, "test", process_slow(LOOK_MS));
     return true;
 }
@@ -466,7 +483,8 @@ choose_ports(struct world *w)
     if (w->options.runtime_address)
         snprintf(w->runtime_address, sizeof(w->runtime_address), "%s", w->options.runtime_address);
     else
-        snprintf(w->runtime_address, sizeof(w->runtime_address), "127.0.0.1:%d", w->runtime_port);
+        snprintf(w->runtime_address, sizeof(w->runtime_address), "127.0.0.1:%d",
+                 w->options.runtime_port ? w->options.runtime_port : w->runtime_port);
 }
 
 static bool

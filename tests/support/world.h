@@ -44,6 +44,9 @@ struct world_options {
     const char *const *observerd_env; /* "NAME=value", NULL ended; replaces the default of a name */
     const char *observerd_env_file;   /* settings of observers besides; NULL: none */
     const char *const *fcgi_env;      /* the same for macp-fcgi */
+    int postgres_port;                /* programs reach the cluster there, by TCP; 0: its socket */
+    const char *postgres_address;     /* more of its address: "&name=value"; NULL: nothing */
+    int runtime_port;                 /* observers reach the runtime there; 0: where it is */
     const char *runtime_address;      /* use this runtime instead of the scripted one */
     const char *runtime_bearer;       /* credential for it; NULL: the scripted one's observer */
     enum web_kind web;                /* which web server, and who starts macp-fcgi */
