@@ -116,19 +116,25 @@ run_messages_list(struct request *rq, struct err *err UNUSED)
     return true;
 }
 
-/* --- of all runs
- * ---------------------------------------------------------------------------------- */
+/* --- of all runs ----------------------------------------------------------------------------- */
 
 /*
- * Numbers of events mean nothing across runs. The cursor is then a time in milliseconds and how
- * many events of that millisecond have been sent, packed into one number that a client's doubles
- * hold exactly. Where a count does not fit, the page has its millisecond whole.
+ * Numbers of events mean nothing across runs. A cursor is then a place in time: a millisecond and
+ * how many of its events to leave out, packed into one number that a client's doubles hold exactly.
+ * Behind such a place the first events of the millisecond are left out, before it the last ones:
+ * what was sent already, whatever the other end of the millisecond gets meanwhile. Where a count
+ * does not fit, the page has its millisecond whole.
  */
-enum { CURSOR_SHIFT = 11, CURSOR_NTH_MAX = (1 << CURSOR_SHIFT) - 1 };
+enum { CURSOR_SHIFT = 11, CURSOR_SKIP_MAX = (1 << CURSOR_SHIFT) - 1 };
 
 enum { COUNT_MAX = 1000 }; /* or the limit of the page, when that is larger */
 
 #define CURSOR_MAX ((int64_t)1 << 53)
+
+struct place {
+    int64_t ms;
+    int64_t skip; /* events of that millisecond */
+};
 
 enum {
     QA_AFTER_SEQ,
@@ -138,6 +144,7 @@ enum {
     QA_TYPE,
     QA_RUN_ID,
     QA_SCENARIO_REF,
+    QA_BEFORE_SEQ,
 };
 
 // clang-format off
@@ -149,9 +156,35 @@ const struct query_field events_query[] = {
     [QA_TYPE]         = {.name = "type", .type = QUERY_NAMES, .flags = QUERY_EMPTY_IS_ABSENT},
     [QA_RUN_ID]       = {.name = "runId", .type = QUERY_UUID, .flags = QUERY_EMPTY_IS_ABSENT},
     [QA_SCENARIO_REF] = {.name = "scenarioRef", .type = QUERY_STRING, .flags = QUERY_EMPTY_IS_ABSENT},
+    [QA_BEFORE_SEQ]   = {.name = "beforeSeq", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = CURSOR_MAX},
     {0},
 };
 // clang-format on
+
+static struct place
+place_after(int64_t cursor)
+{
+    return (struct place){cursor >> CURSOR_SHIFT, cursor & CURSOR_SKIP_MAX};
+}
+
+/* A whole millisecond counts from its end: the next one's beginning without any of it. */
+static struct place
+place_before(int64_t cursor)
+{
+    int64_t end = (cursor + CURSOR_SKIP_MAX) >> CURSOR_SHIFT;
+
+    return (struct place){end - 1, (end << CURSOR_SHIFT) - cursor};
+}
+
+static int64_t
+cursor_of(const struct place *p, bool back)
+{
+    bool fits = p->skip <= CURSOR_SKIP_MAX;
+
+    if (back)
+        return fits ? ((p->ms + 1) << CURSOR_SHIFT) - p->skip : p->ms << CURSOR_SHIFT;
+    return fits ? p->ms << CURSOR_SHIFT | p->skip : (p->ms + 1) << CURSOR_SHIFT;
+}
 
 /* Filters of all statements about events of all runs, in the order of their parameters. */
 static void
@@ -176,30 +209,51 @@ static bool
 read_run_events(struct request *rq, struct db_result **out, struct err *err)
 {
     const struct query_value *q = rq->values;
+    bool back = q[QA_BEFORE_SEQ].given;
     struct db_args a;
 
     db_args_init(&a);
     db_arg_text(&a, q[QA_RUN_ID].text);
     add_filters(q, &a);
     db_arg_int(&a, q[QA_AFTER_SEQ].number);
+    if (back)
+        db_arg_int(&a, q[QA_BEFORE_SEQ].number);
+    else
+        db_arg_null(&a);
+    db_arg_bool(&a, back);
     db_arg_int(&a, q[QA_LIMIT].number);
     db_arg_int(&a, count_to(q));
     return request_query(rq, rq->read_db, SQL_EVENTS_LIST_RUN, &a, out, err);
 }
 
+/* Which of everybody's events to read: what lies between two places, before may be NULL. */
+struct stretch {
+    struct place after;
+    const struct place *before;
+    bool back;
+    int64_t limit, count_to;
+};
+
 static bool
-read_all_events(struct request *rq, struct db_result **out, struct err *err)
+read_stretch(struct request *rq, const struct stretch *s, struct db_result **out, struct err *err)
 {
     const struct query_value *q = rq->values;
-    int64_t after = q[QA_AFTER_SEQ].number;
     struct db_args a;
 
     db_args_init(&a);
     add_filters(q, &a);
-    db_arg_int(&a, after >> CURSOR_SHIFT);
-    db_arg_int(&a, after & CURSOR_NTH_MAX);
-    db_arg_int(&a, q[QA_LIMIT].number);
-    db_arg_int(&a, count_to(q));
+    db_arg_int(&a, s->after.ms);
+    db_arg_int(&a, s->after.skip);
+    if (s->before) {
+        db_arg_int(&a, s->before->ms);
+        db_arg_int(&a, s->before->skip);
+    } else {
+        db_arg_null(&a);
+        db_arg_null(&a);
+    }
+    db_arg_bool(&a, s->back);
+    db_arg_int(&a, s->limit);
+    db_arg_int(&a, s->count_to);
     if (q[QA_SCENARIO_REF].text) {
         if (!request_query(rq, rq->read_db, SQL_EVENTS_LIST_SCENARIO, &a, out, err))
             return false;
@@ -210,45 +264,140 @@ read_all_events(struct request *rq, struct db_result **out, struct err *err)
     return request_query(rq, rq->read_db, SQL_EVENTS_LIST, &a, out, err);
 }
 
-static int64_t
-next_cursor(const struct request *rq, const struct db_result *r, int last, int col_nth)
-{
-    int64_t nth, ms;
+enum { COL_RUN_ID = EVENT_COL__COUNT, COL_TOTAL };
 
-    if (rq->values[QA_RUN_ID].text || !clock_parse(db_text(r, last, EVENT_COL_TS), &ms))
-        return db_int(r, last, EVENT_COL_SEQ);
-    nth = db_int(r, last, col_nth);
-    if (nth > CURSOR_NTH_MAX)
-        return (ms + 1) << CURSOR_SHIFT;
-    return ms << CURSOR_SHIFT | nth;
+/* Rows without a number say the total only. Returns how many events were written. */
+static int64_t
+write_events(const struct db_result *r, bool first, struct buf *b)
+{
+    int64_t n = 0;
+
+    for (int i = 0; i < db_rows(r); i++) {
+        if (db_null(r, i, EVENT_COL_SEQ))
+            continue;
+        if (!first || n)
+            buf_char(b, ',');
+        event_row_write(r, i, db_text(r, i, COL_RUN_ID), b);
+        n++;
+    }
+    return n;
 }
 
-bool
-events_list(struct request *rq, struct err *err)
+/* The millisecond of the last row, and how many of its events have been sent. */
+static struct place
+place_of_last(const struct db_result *r, const struct stretch *s)
 {
-    enum { COL_RUN_ID = EVENT_COL__COUNT, COL_TOTAL, COL_NTH };
+    const struct place *from = s->back ? s->before : &s->after;
+    struct place p = {0};
+    int64_t ms;
+
+    for (int i = db_rows(r); i > 0 && !db_null(r, i - 1, EVENT_COL_SEQ); i--) {
+        if (!clock_parse(db_text(r, i - 1, EVENT_COL_TS), &ms))
+            break;
+        if (p.skip == 0)
+            p.ms = ms;
+        if (ms != p.ms)
+            break;
+        p.skip++;
+    }
+    if (from->ms == p.ms)
+        p.skip += from->skip;
+    return p;
+}
+
+/* More events in one millisecond than a cursor can say: the others of it, too. */
+static bool
+write_rest(struct request *rq, const struct stretch *s, const struct place *last, struct buf *b,
+           struct err *err)
+{
+    AUTO_DB_RESULT *r = NULL;
+    struct place whole = {last->ms, 0};
+    struct stretch rest = {.after = *last, .before = &whole, .back = s->back, .limit = INT32_MAX};
+
+    if (s->back) {
+        rest.after = s->after.ms == last->ms ? s->after : whole;
+        rest.before = last;
+    } else if (s->before && s->before->ms == last->ms) {
+        rest.before = s->before;
+    }
+    if (!read_stretch(rq, &rest, &r, err))
+        return false;
+    write_events(r, false, b);
+    return true;
+}
+
+static bool
+write_all_events(struct request *rq, struct err *err)
+{
     const struct query_value *q = rq->values;
+    struct place before = place_before(q[QA_BEFORE_SEQ].number), last;
+    struct stretch s = {
+        .after = place_after(q[QA_AFTER_SEQ].number),
+        .before = q[QA_BEFORE_SEQ].given ? &before : NULL,
+        .back = q[QA_BEFORE_SEQ].given,
+        .limit = q[QA_LIMIT].number,
+        .count_to = count_to(q),
+    };
     AUTO_DB_RESULT *r = NULL;
     struct buf *b;
-    int n = 0;
+    int64_t n;
 
-    if (q[QA_RUN_ID].text && q[QA_AFTER_SEQ].number > EVENT_SEQ_MAX) {
-        reply_validation(rq, "\"afterSeq must not be greater than 2147483647\"");
-        return true;
-    }
-    if (!(q[QA_RUN_ID].text ? read_run_events : read_all_events)(rq, &r, err))
+    if (!read_stretch(rq, &s, &r, err))
         return false;
     b = reply_json(rq, 200);
     buf_lit(b, "{\"data\":[");
-    for (; n < db_rows(r) && !db_null(r, n, EVENT_COL_SEQ); n++) {
-        if (n)
-            buf_char(b, ',');
-        event_row_write(r, n, db_text(r, n, COL_RUN_ID), b);
-    }
-    buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL),
-               (long long)q[QA_LIMIT].number);
-    if (n >= q[QA_LIMIT].number)
-        buf_printf(b, ",\"nextCursor\":%lld", (long long)next_cursor(rq, r, n - 1, COL_NTH));
+    n = write_events(r, true, b);
+    last = place_of_last(r, &s);
+    if (n >= s.limit && last.skip > CURSOR_SKIP_MAX && !write_rest(rq, &s, &last, b, err))
+        return false;
+    buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL), (long long)s.limit);
+    if (n >= s.limit)
+        buf_printf(b, ",\"nextCursor\":%lld", (long long)cursor_of(&last, s.back));
     buf_char(b, '}');
     return true;
+}
+
+static bool
+write_run_events(struct request *rq, struct err *err)
+{
+    int64_t limit = rq->values[QA_LIMIT].number, n;
+    AUTO_DB_RESULT *r = NULL;
+    struct buf *b;
+
+    if (!read_run_events(rq, &r, err))
+        return false;
+    b = reply_json(rq, 200);
+    buf_lit(b, "{\"data\":[");
+    n = write_events(r, true, b);
+    buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL), (long long)limit);
+    if (n >= limit)
+        buf_printf(b, ",\"nextCursor\":%s", db_text(r, db_rows(r) - 1, EVENT_COL_SEQ));
+    buf_char(b, '}');
+    return true;
+}
+
+/* Cursors are numbers of events inside a run; false when they cannot be and were refused. */
+static bool
+are_numbers_of_a_run(struct request *rq)
+{
+    const struct query_value *q = rq->values;
+    bool after = q[QA_AFTER_SEQ].number > EVENT_SEQ_MAX;
+    bool before = q[QA_BEFORE_SEQ].number > EVENT_SEQ_MAX;
+
+    if (!after && !before)
+        return true;
+    reply_validation(rq, !before  ? "\"afterSeq must not be greater than 2147483647\""
+                         : !after ? "\"beforeSeq must not be greater than 2147483647\""
+                                  : "\"afterSeq must not be greater than 2147483647\","
+                                    "\"beforeSeq must not be greater than 2147483647\"");
+    return false;
+}
+
+/* In rising order; behind a beforeSeq the newest first. */
+bool
+events_list(struct request *rq, struct err *err)
+{
+    if (!rq->values[QA_RUN_ID].text)
+        return write_all_events(rq, err);
+    return !are_numbers_of_a_run(rq) || write_run_events(rq, err);
 }

@@ -129,6 +129,7 @@ const struct sample samples[] = {
     {HTTP_POST, "/runs/:id/context", "notAUuid", "/runs/not-a-uuid/context", NULL, 400, NO_UUID},
     {HTTP_GET, "/events", "decisions", "/events?type=decision.finalized&limit=1", NULL, 200, 0, NULL},
     {HTTP_GET, "/events", "ofOneRun", "/events?runId=" EXAMPLE_RUN_ID "&afterSeq=5", NULL, 200, 0, NULL},
+    {HTTP_GET, "/events", "newestFirst", "/events?beforeSeq=9007199254740992&limit=5", NULL, 200, 0, NULL},
     {HTTP_GET, "/events", "noRun", "/events?runId=x", NULL, 400, ERR_VALIDATION, "[\"runId must be a UUID\"]"},
     {HTTP_POST, "/webhooks", "completed", "/webhooks", "{\"url\":\"https://hooks.example.com/macp\",\"secret\":\"change-me\",\"events\":[\"run.completed\"]}", 201, 0, NULL},
     {HTTP_POST, "/webhooks", "noHost", "/webhooks", "{\"url\":\"http://localhost/x\",\"secret\":\"s\"}", 400, ERR_VALIDATION, "[\"url must be a URL address\"]"},

@@ -1,10 +1,10 @@
 -- name:   events_list_run
 -- params: 1 runId uuid, 2 scenarioRef text, 3 afterTs timestamptz, 4 beforeTs timestamptz,
---         5 types json (null: no such filter), 6 afterSeq integer, 7 limit bigint, 8 how far to count
---         bigint
+--         5 types json (null: no such filter), 6 afterSeq integer, 7 beforeSeq integer (null: no
+--         such bound), 8 newest first boolean, 9 limit bigint, 10 how far to count bigint
 -- plan:   each time
 -- result: events of the run (the columns of enum event_column), then the run's id, the total of the
---         filter, which ignores the cursor; for an empty page one row with the total only
+--         filter, which ignores both numbers; for an empty page one row with the total only
 with run as materialized (
     select r.id
       from runs r
@@ -27,10 +27,11 @@ with run as materialized (
 select p.seq, p.ts, p.type, p.subject_kind, p.subject_id, p.source_kind, p.source_name, p.raw_type,
        p.trace_id, p.span_id, p.parent_span_id, p.schema_version, p.data, p.id, p.created_at,
        p.run_id, t.total
-  from (select count(*) as total from (select from filtered limit $8::bigint) c) t
+  from (select count(*) as total from (select from filtered limit $10::bigint) c) t
   left join (select *
                from filtered f
               where f.seq > $6::integer
-              order by f.seq
-              limit $7::bigint) p on true
- order by p.seq;
+                and ($7::integer is null or f.seq < $7)
+              order by case when $8::boolean then f.seq end desc, f.seq
+              limit $9::bigint) p on true
+ order by case when $8 then p.seq end desc, p.seq;

@@ -1,7 +1,7 @@
 -- name:   events_list_scenario
 -- params: 1 scenarioRef text, 2 afterTs timestamptz, 3 beforeTs timestamptz, 4 types json (null: no
---         such filter), 5 fromMs bigint, 6 skip bigint, 7 limit bigint, 8 how far to count bigint,
---         as in events_list
+--         such filter), 5 fromMs bigint, 6 skip bigint, 7 untilMs bigint, 8 skip bigint, 9 newest
+--         first boolean, 10 limit bigint, 11 how far to count bigint, as in events_list
 -- plan:   each time
 -- result: as events_list; without a row when the scenario has so many events that events_list is
 --         quicker
@@ -18,8 +18,7 @@ with chosen as materialized (
 ), few as materialized (
     select from chosen having count(*) < 1000 and coalesce(sum(last_seq), 0) < 50000
 ), filtered as materialized (
-    select e.day, e.run_key, e.seq, e.ts, c.id as run_id, floor(extract(epoch from e.ts) * 1000)::bigint as
-           ms
+    select e.day, e.run_key, e.seq, e.ts, c.id as run_id
       from few
      cross join chosen c
      cross join lateral (
@@ -29,23 +28,52 @@ with chosen as materialized (
               and ($2::timestamptz is null or v.ts >= $2)
               and ($3::timestamptz is null or v.ts < $3)
               and ($4::json is null or v.type = any (json_texts($4::json)))) e
-), numbered as (
-    select *, row_number() over (partition by ms order by ts, run_id, seq) as nth,
-           row_number() over (order by ts, run_id, seq) as place
-      from filtered
-     where ts >= to_timestamp($5::bigint / 1000) + ($5::bigint % 1000) * interval '1 millisecond'
-), page as (
-    select day, run_key, seq, run_id, nth
-      from numbered
-     where place > $6::bigint
-       -- A page that ends deeper in a millisecond than a cursor can say goes on to its end.
-       and (place <= $6::bigint + $7::bigint
-            or nth > 2047 and ms = (select l.ms from numbered l where l.place = $6::bigint + $7::bigint))
+), page as materialized (
+    select f.day, f.run_key, f.seq, f.run_id
+      from filtered f
+     where f.ts >= 'epoch'::timestamptz + $5::bigint * interval '1 millisecond'
+       and ($6::bigint = 0
+            or f.ts >= 'epoch'::timestamptz + ($5 + 1) * interval '1 millisecond'
+            or (f.ts, f.run_id, f.seq)
+                > (select s.ts, s.run_id, s.seq
+                     from filtered s
+                    where s.ts >= 'epoch'::timestamptz + $5 * interval '1 millisecond'
+                      and s.ts < 'epoch'::timestamptz + ($5 + 1) * interval '1 millisecond'
+                    order by s.ts, s.run_id, s.seq
+                   offset $6 - 1
+                    limit 1))
+       and ($7::bigint is null
+            or f.ts < 'epoch'::timestamptz + ($7 + 1) * interval '1 millisecond'
+               and ($8::bigint = 0
+                    or f.ts < 'epoch'::timestamptz + $7 * interval '1 millisecond'
+                    or (f.ts, f.run_id, f.seq)
+                        < (select s.ts, s.run_id, s.seq
+                             from filtered s
+                            where s.ts >= 'epoch'::timestamptz + $7 * interval '1 millisecond'
+                              and s.ts < 'epoch'::timestamptz + ($7 + 1) * interval '1 millisecond'
+                            order by s.ts desc, s.run_id desc, s.seq desc
+                           offset $8 - 1
+                            limit 1)))
+     order by case when $9::boolean then f.ts end desc, case when $9 then f.run_id end desc,
+           case when $9 then f.seq end desc, f.ts, f.run_id, f.seq
+     limit $10::bigint
 )
-select p.seq, e.ts, e.type, e.subject_kind, e.subject_id, e.source_kind, e.source_name, e.raw_type,
-       e.trace_id, e.span_id, e.parent_span_id, e.schema_version, e.data, e.id, e.created_at,
-       p.run_id, t.total, p.nth
-  from few
- cross join (select least(count(*), $8::bigint) as total from filtered) t
-  left join (page p join run_events_canonical e using (day, run_key, seq)) on true
- order by e.ts, p.run_id, p.seq;
+select a.seq, a.ts, a.type, a.subject_kind, a.subject_id, a.source_kind, a.source_name, a.raw_type,
+       a.trace_id, a.span_id, a.parent_span_id, a.schema_version, a.data, a.id, a.created_at,
+       a.run_id, a.total
+  from (select null::integer as seq,
+               case when $9 then 'infinity' else '-infinity' end::timestamptz as ts,
+               null as type, null as subject_kind, null as subject_id, null as source_kind,
+               null as source_name, null as raw_type, null as trace_id, null as span_id,
+               null as parent_span_id, null::smallint as schema_version, null::jsonb as data,
+               null::uuid as id, null::timestamptz as created_at, null::uuid as run_id,
+               (select least(count(*), $11::bigint) from filtered) as total
+          from few
+        union all
+        select e.seq, e.ts, e.type, e.subject_kind, e.subject_id, e.source_kind, e.source_name,
+               e.raw_type, e.trace_id, e.span_id, e.parent_span_id, e.schema_version, e.data, e.id,
+               e.created_at, p.run_id, null
+          from page p
+          join run_events_canonical e using (day, run_key, seq)) a
+ order by case when $9 then a.ts end desc, case when $9 then a.run_id end desc,
+       case when $9 then a.seq end desc, a.ts, a.run_id, a.seq;

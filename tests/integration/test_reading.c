@@ -547,6 +547,157 @@ negative_outcomes_count_against_positive_ones(void **state)
     json_decref(overview);
 }
 
+/* --- events of all runs, from the end -------------------------------------------------------- */
+
+#define FROM_THE_END "9007199254740992"
+
+/* The ids of all pages, one behind the other; the cursor is what nextCursor goes back in. */
+static json_t *
+paged(const char *filter, const char *cursor, const char *from, int limit)
+{
+    json_t *ids = json_array(), *event;
+    char at[32];
+    size_t i;
+
+    snprintf(at, sizeof at, "%s", from);
+    for (int pages = 0; *at && pages < 1000; pages++) {
+        json_t *page =
+            expect_get(&world, 200, "/events?limit=%d&%s=%s%s", limit, cursor, at, filter);
+        json_t *next = json_object_get(page, "nextCursor");
+
+        json_array_foreach (json_object_get(page, "data"), i, event)
+            json_array_append(ids, json_object_get(event, "id"));
+        *at = '\0';
+        if (next)
+            snprintf(at, sizeof at, "%lld", (long long)json_integer_value(next));
+        json_decref(page);
+    }
+    return ids;
+}
+
+static bool
+is_turned_round(const json_t *a, const json_t *b)
+{
+    size_t n = json_array_size(a);
+
+    for (size_t i = 0; i < n && n == json_array_size(b); i++)
+        if (!json_equal(json_array_get(a, i), json_array_get(b, n - 1 - i)))
+            return false;
+    return n == json_array_size(b);
+}
+
+/* Twelve events in the hour, 3,000 in one millisecond, twelve in the hour behind it. */
+static void
+store_a_crowded_millisecond(void)
+{
+    struct err err = {0};
+    char key[32];
+
+    expect_ok(
+        world_sql(
+            &world, key, sizeof key, &err,
+            "with r as (insert into macp.runs (id, day, session_id, origin, status, mode,"
+            " mode_name, runtime_kind, trace_id, scenario_ref, created_at) values ("
+            "gen_random_uuid(), '2001-09-09', 'crowded', 'imported', 'completed', 'live', 'm',"
+            " 'rust', '', 'crowded', '2001-09-09 01:00Z') returning run_key, day), o as ("
+            "insert into macp.run_observers (run_key, day, last_seq, closed) select run_key,"
+            " day, 3024, true from r), e as (insert into macp.run_events_canonical (day,"
+            " run_key, seq, ts, type, source_kind, source_name, data) select day, run_key, n,"
+            " '2001-09-09 02:00Z'::timestamptz + case when n <= 12 then n - 13 when n <= 3012"
+            " then 0 else n - 3012 end * interval '5 minutes', 'crowd.' || n %% 2, 'k', 'n',"
+            " '{}' from r, generate_series(1, 3024) n) select run_key from r"),
+        &err, "crowd");
+}
+
+static void
+events_of_all_runs_backwards_are_those_forwards_turned_round(void **state)
+{
+    static const struct {
+        const char *filter;
+        int limit;
+    } cases[] = {
+        {"", 211},
+        {"&type=message.received,run.created", 7},
+        {"&scenarioRef=FRAUD", 23},
+        {"&afterTs=2001-09-01&beforeTs=2001-10-01", 700},
+        {"&afterTs=2001-09-01&beforeTs=2001-10-01", 3000},
+        {"&scenarioRef=crowded", 900},
+        {"&scenarioRef=crowded&type=crowd.1", 100},
+        {"&beforeTs=2001-10-01&type=crowd.0", 1500},
+    };
+
+    (void)state;
+    store_a_crowded_millisecond();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *there = paged(cases[i].filter, "afterSeq", "0", cases[i].limit);
+        json_t *back = paged(cases[i].filter, "beforeSeq", FROM_THE_END, cases[i].limit);
+
+        if (json_array_size(there) < 10 || !is_turned_round(there, back))
+            fail_msg("%s: %zu there, %zu back", cases[i].filter, json_array_size(there),
+                     json_array_size(back));
+        json_decref(there);
+        json_decref(back);
+    }
+}
+
+static void
+events_of_one_run_backwards_are_numbered(void **state)
+{
+    json_t *there, *back, *page;
+    char filter[64];
+
+    (void)state;
+    snprintf(filter, sizeof filter, "&runId=%s", listed[1].run);
+    there = paged(filter, "afterSeq", "0", 6);
+    back = paged(filter, "beforeSeq", "2147483647", 6);
+    assert_true(json_array_size(there) > 10 && is_turned_round(there, back));
+    page = expect_get(&world, 200, "/events?runId=%s&afterSeq=3&beforeSeq=6", listed[1].run);
+    json_decref(there);
+    json_decref(back);
+    there = expect_get(&world, 200, "/runs/%s/events?afterSeq=3&beforeSeq=6", listed[1].run);
+    assert_true(json_array_size(there) > 0);
+    assert_true(json_equal(json_object_get(page, "data"), there));
+    json_decref(there);
+    json_decref(page);
+}
+
+/* Between two cursors of either kind lies what neither of them has sent, whatever the filter. */
+static void
+events_between_two_cursors_are_those_that_neither_sent(void **state)
+{
+    static const char *const filters[] = {"&scenarioRef=crowded", "&beforeTs=2001-10-01"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
+        json_t *all = paged(filters[i], "afterSeq", "0", 10000), *event;
+        json_t *first = expect_get(&world, 200, "/events?limit=500%s", filters[i]);
+        json_t *last =
+            expect_get(&world, 200, "/events?limit=700&beforeSeq=" FROM_THE_END "%s", filters[i]);
+        json_t *rest = expect_get(
+            &world, 200, "/events?limit=10000&afterSeq=%lld&beforeSeq=%lld%s",
+            (long long)json_integer_value(json_object_get(first, "nextCursor")),
+            (long long)json_integer_value(json_object_get(last, "nextCursor")), filters[i]);
+        size_t n;
+
+        assert_int_equal(json_array_size(all), 3024);
+        assert_int_equal(json_array_size(json_object_get(rest, "data")), 3024 - 500 - 700);
+        json_array_foreach (json_object_get(rest, "data"), n, event)
+            assert_true(
+                json_equal(json_object_get(event, "id"), json_array_get(all, 3024 - 700 - 1 - n)));
+        /* Neither changes what is counted. */
+        assert_int_equal(json_integer_value(json_object_get(first, "total")), 1001);
+        assert_int_equal(json_integer_value(json_object_get(last, "total")), 1001);
+        assert_int_equal(json_integer_value(json_object_get(rest, "total")), 3024);
+        json_decref(all);
+        json_decref(first);
+        json_decref(last);
+        json_decref(rest);
+        rest = expect_get(&world, 200, "/events?afterSeq=2147483647000&beforeSeq=5%s", filters[i]);
+        assert_int_equal(json_array_size(json_object_get(rest, "data")), 0);
+        json_decref(rest);
+    }
+}
+
 /* --- set-up ---------------------------------------------------------------------------------- */
 
 static void
@@ -610,6 +761,9 @@ main(int argc, char **argv)
         cmocka_unit_test(what_is_searched_follows_what_changes),
         cmocka_unit_test(names_of_any_length_are_told_apart),
         cmocka_unit_test(lists_look_at_what_is_stored),
+        cmocka_unit_test(events_of_all_runs_backwards_are_those_forwards_turned_round),
+        cmocka_unit_test(events_of_one_run_backwards_are_numbered),
+        cmocka_unit_test(events_between_two_cursors_are_those_that_neither_sent),
     };
 
     if (!web_read_arguments(argc, argv, &web))
