@@ -176,13 +176,15 @@ webhooks_list(struct request *rq, struct err *err)
 
 enum { Q_STATUS, Q_LIMIT, Q_OFFSET };
 
+enum { OFFSET_MAX = 100000 };
+
 static const char *const delivery_statuses[] = {"pending", "delivered", "failed", NULL};
 
 // clang-format off
 const struct query_field webhook_deliveries_query[] = {
     [Q_STATUS] = {.name = "status", .type = QUERY_ENUM, .values = delivery_statuses},
     [Q_LIMIT]  = {.name = "limit", .type = QUERY_INTEGER, .min = 1, .max = 200, .number = 50},
-    [Q_OFFSET] = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = INT32_MAX},
+    [Q_OFFSET] = {.name = "offset", .type = QUERY_INTEGER, .flags = QUERY_MAX_IS_COLUMN, .min = 0, .max = OFFSET_MAX},
     {0},
 };
 

@@ -1,5 +1,5 @@
 -- What bench_lists asks about: runs of the last 90 days, more of them lately, and about 25 events of
--- each. :runs: is replaced by a number. Deterministic, except for ids and the time of day.
+-- each, what was called and noted about them. :runs: is replaced by a number. Deterministic, except for ids and the time of day.
 set search_path = macp;
 set synchronous_commit = off;
 select setseed(0.42);
@@ -123,4 +123,17 @@ select gen_random_uuid(), 'key-' || substr(md5((n % 17)::text), 1, 8), 'api-key'
            [case when n % 500 = 0 then 4 when n % 12 = 0 then 2 when n % 40 = 0 then 3 else 1 end],
        case when n % 500 = 0 then 'webhook' else 'run' end, id::text, created_at
   from dice
+ order by created_at;
+
+-- One webhook that heard of everything, one of little.
+insert into webhooks (id, url, secret, created_at)
+select gen_random_uuid(), 'https://example.com/' || n, 's', now() - interval '90 days' * (2 - n)
+  from generate_series(1, 2) n;
+insert into webhook_deliveries (public_id, webhook_key, run_key, run_version, event, body, status,
+                                attempts, last_attempt_at, response_status, error_message, created_at,
+                                delivered_at)
+select gen_random_uuid(), case when n % 400 = 0 then 2 else 1 end, run_key, 4, 'run.' || c.status, '{}',
+       case when n % 50 = 0 then 'failed' else 'delivered' end, 1, created_at, 200,
+       case when n % 50 = 0 then 'the endpoint answered 500' end, created_at, created_at + took
+  from chosen c
  order by created_at;

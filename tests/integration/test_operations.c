@@ -664,6 +664,7 @@ static const struct request_case other_cases[] = {
     {"GET", "/webhooks", NULL, 200, "["},
     {"GET", "/webhooks/" UNKNOWN "/deliveries", NULL, 404, "webhook " UNKNOWN " not found"},
     {"GET", "/webhooks/" UNKNOWN "/deliveries?status=lost", NULL, 400, "status " ONE_OF "pending, delivered, failed"},
+    {"GET", "/webhooks/" UNKNOWN "/deliveries?offset=100001", NULL, 400, "[\"offset must not be greater than 100000\"]"},
     {"GET", "/audit?limit=201", NULL, 400, "[\"limit must not be greater than 200\"]"},
     {"GET", "/audit?createdAfter=yesterday", NULL, 400, "[\"createdAfter must be a valid ISO 8601 date string\"]"},
     {"GET", "/audit?actor=nobody%27--", NULL, 200, "{\"data\":[],\"total\":0}"},

@@ -173,11 +173,11 @@ without_postgres_requests_are_503_at_once_and_recover_by_themselves(void **state
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         expect_ok(http_get(&world.http, &r, &err, "%s", paths[i]), &err, paths[i]);
         assert_int_equal(r.status, 503);
-        assert_true(r.elapsed_ms < process_slow(REFUSED_WITHIN_MS));
+        assert_true(r.elapsed_us / 1000 < process_slow(REFUSED_WITHIN_MS));
     }
     expect_ok(http_post(&world.http, "/runs", d, &r, &err), &err, "POST /runs");
     assert_int_equal(r.status, 503);
-    assert_true(r.elapsed_ms < process_slow(REFUSED_WITHIN_MS));
+    assert_true(r.elapsed_us / 1000 < process_slow(REFUSED_WITHIN_MS));
     expect_ok(http_get(&world.http, &r, &err, "/healthz"), &err, "/healthz");
     assert_int_equal(r.status, 200);
     assert_true(json_is_false(json_object_get(r.json, "ok")));

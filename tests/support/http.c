@@ -164,7 +164,7 @@ http_send(struct http *h, const struct http_request *q, struct http_reply *out, 
 {
     AUTO_BUF request = {0};
     AUTO_BUF answer = {0};
-    int64_t started = clock_mono_ms();
+    int64_t started = clock_mono_us();
     int fd;
 
     http_reply_fini(out);
@@ -176,7 +176,7 @@ http_send(struct http *h, const struct http_request *q, struct http_reply *out, 
     bool ok = exchange(fd, &request, h->timeout_ms, &answer, err);
 
     close(fd);
-    out->elapsed_ms = clock_mono_ms() - started;
+    out->elapsed_us = clock_mono_us() - started;
     return ok && read_answer(&answer, out, err);
 }
 

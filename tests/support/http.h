@@ -29,8 +29,8 @@ struct http_reply {
     int status;
     struct buf headers; /* as received, one per line */
     struct buf body;
-    json_t *json; /* NULL when the body is no JSON */
-    int64_t elapsed_ms;
+    json_t *json;       /* NULL when the body is no JSON */
+    int64_t elapsed_us; /* from connecting to the last byte */
 };
 
 struct http_request {
