@@ -1,21 +1,28 @@
 /*
  * artifacts.c - GET and POST /runs/:id/artifacts.
  *
- * An artifact and the event that tells of it are stored in one transaction. When the connection
- * breaks before the answer, reading by the artifact's id tells whether they were.
+ * An artifact and the event that tells of it are stored in one transaction; of a run that is
+ * observed, the event is a command to its owner, which is waited for, but not for long: it comes in
+ * any case. When the connection breaks before the answer, reading by the artifact's id tells
+ * whether they were stored.
  */
 #include "fcgi/artifacts.h"
 
 #include "fcgi/app.h"
+#include "fcgi/command.h"
 #include "fcgi/event_row.h"
 #include "fcgi/handlers.h"
 #include "fcgi/notify.h"
+#include "fcgi/outcome.h"
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "shared/clock.h"
 #include "shared/json.h"
+#include "shared/log.h"
 #include "shared/run.h"
 #include "shared/uuid.h"
+
+enum { EVENT_WAIT_MS = 2000 };
 
 static const char *const kinds[] = {"trace", "json", "report", "log", "bundle", NULL};
 
@@ -94,6 +101,9 @@ artifacts_list(struct request *rq, struct err *err)
 
 /* --- create ----------------------------------------------------------------------------------- */
 
+/* What events_append says. */
+enum { COL_ID, COL_LAST_SEQ, COL_TERMINAL, COL_COMMAND };
+
 struct artifact {
     char id[UUID_LEN];
     const char *kind, *label;
@@ -147,6 +157,9 @@ store(struct request *rq, const struct artifact *artifact, struct db_result *res
     db_arg_text(&a, rq->params[0]);
     db_arg_text(&a, clock_text(clock_wall_ms(), now));
     db_arg_text(&a, buf_cstr(&artifact->event));
+    db_arg_text(&a, command_kind_name(COMMAND_APPEND));
+    db_arg_text(&a, rq->actor);
+    db_arg_text(&a, rq->request_id);
     db_pipeline_add(rq->db, SQL_EVENTS_APPEND, &a);
     db_args_init(&a);
     db_arg_text(&a, rq->params[0]);
@@ -196,11 +209,28 @@ reply_made(struct request *rq, const struct artifact *artifact, const struct db_
     buf_char(b, '}');
 }
 
+/* So that whoever has the answer finds the event, too. When nothing is heard, it comes later. */
+static void
+wait_for_owner(struct request *rq, const struct db_result *appended)
+{
+    struct command_outcome c = {.id = db_int(appended, 0, COL_COMMAND)};
+    struct err err;
+
+    notify_send(rq->app->notify, CHANNEL_CMD, db_text(appended, 0, COL_COMMAND));
+    if (!outcomes_enter(rq->app->outcomes))
+        return;
+    if (!command_wait(rq, &c, 1, EVENT_WAIT_MS, &err))
+        log_err(LOG_DEBUG, &err, "nothing is known of command %lld", (long long)c.id);
+    outcomes_leave(rq->app->outcomes);
+}
+
 static void
 tell(struct request *rq, const struct db_result *appended)
 {
-    enum { COL_ID, COL_LAST_SEQ, COL_TERMINAL };
-
+    if (!db_null(appended, 0, COL_COMMAND)) {
+        wait_for_owner(rq, appended);
+        return;
+    }
     notify_send(rq->app->notify, CHANNEL_EVT,
                 arena_printf(rq->arena, "%s:%s:%d", db_text(appended, 0, COL_ID),
                              db_text(appended, 0, COL_LAST_SEQ),

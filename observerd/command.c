@@ -374,11 +374,29 @@ add_accepted(struct commands *cs, const struct command *c)
     db_pipeline_add(cs->db, SQL_COMMAND_ACCEPT, &args);
 }
 
+/* Nobody observes the run: its events are added by the statement that ends the command. */
+static void
+add_events(struct commands *cs, const struct command *c)
+{
+    char now[CLOCK_TEXT_LEN];
+    struct db_args args;
+
+    db_args_init(&args);
+    db_arg_int(&args, c->id);
+    db_arg_text(&args, cs->o.instance_id);
+    db_arg_text(&args, clock_text(clock_wall_ms(), now));
+    db_pipeline_add(cs->db, SQL_COMMAND_APPEND, &args);
+}
+
 static void
 add_result(struct commands *cs, const struct command *c)
 {
     struct db_args args;
 
+    if (c->facts.kind == COMMAND_APPEND) {
+        add_events(cs, c);
+        return;
+    }
     if (c->policies) {
         db_args_init(&args);
         db_arg_text(&args, "policies");

@@ -134,6 +134,12 @@ order(struct command *c, enum order_kind kind)
         mail->refold = c->refold;
         c->refold = NULL;
     }
+    if (kind == ORDER_APPEND) {
+        AUTO_BUF args = {0};
+
+        jv_write(&args, c->args);
+        mail->args = buf_steal(&args);
+    }
     c->due_ms = clock_mono_ms() + (kind == ORDER_REFOLDED ? FOLD_ANSWER_MS : ANSWER_LIMIT_MS);
     if (!shard_post(shard(c), &mail->mail))
         shard_order_free(mail); /* asked again when that time is over */
@@ -549,6 +555,8 @@ end(struct command *c)
 {
     if (c->facts.kind == COMMAND_ADOPT)
         order(c, ORDER_TRACE);
+    else if (c->facts.kind == COMMAND_APPEND)
+        order(c, ORDER_APPEND);
     else
         order(c, c->facts.optimistic ? ORDER_END_ANYWAY : ORDER_END);
 }
@@ -596,6 +604,8 @@ end_answered(struct command *c, enum order_answer answer)
         again(c, READY_PAUSE_MS, READY_PAUSE_MAX_MS); /* still to be loaded */
     else if (answer == ORDER_UNKNOWN)
         command_give_back(c);
+    else if (c->facts.kind == COMMAND_APPEND)
+        c->passed_on = true;
     else if (c->facts.kind == COMMAND_ADOPT)
         succeed(c, "done");
     else if (answer == ORDER_DONE || answer == ORDER_OVER || !c->delegated)
@@ -622,6 +632,7 @@ command_ordered(struct command *c, struct shard_order *order)
     case ORDER_END:
     case ORDER_END_ANYWAY:
     case ORDER_TRACE:
+    case ORDER_APPEND:
         if (c->phase == PHASE_END)
             end_answered(c, order->answer);
         break;
@@ -655,17 +666,20 @@ command_begin(struct command *c)
         [COMMAND_CANCEL] = PHASE_READY,         [COMMAND_SUSPEND] = PHASE_CALL,
         [COMMAND_RESUME] = PHASE_CALL,          [COMMAND_ADOPT] = PHASE_END,
         [COMMAND_POLICY_REGISTER] = PHASE_CALL, [COMMAND_POLICY_UNREGISTER] = PHASE_CALL,
-        [COMMAND_REBUILD] = PHASE_TAIL,
+        [COMMAND_REBUILD] = PHASE_TAIL,         [COMMAND_APPEND] = PHASE_END,
     };
     static const bool of_ended_runs[COMMAND__COUNT] = {
         [COMMAND_ADOPT] = true,
         [COMMAND_REBUILD] = true,
+        [COMMAND_APPEND] = true,
     };
 
     if (c->facts.kind == COMMAND_BREAKER_RESET) {
         succeed(c, "done");
     } else if (c->facts.kind == COMMAND_REBUILD && c->closed) {
         succeed(c, "unobserved");
+    } else if (c->facts.kind == COMMAND_APPEND && c->closed) {
+        succeed(c, "done"); /* by the statement that says so */
     } else if (c->run_key && !of_ended_runs[c->facts.kind] && run_status_is_terminal(c->status)) {
         succeed(c, "done");
     } else {

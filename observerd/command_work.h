@@ -13,7 +13,9 @@
  *   policies          CALL --> REFRESH --> RESULT
  *   breaker           RESULT
  *   adopt             END --> RESULT
- *   rebuild           TAIL --> FOLD --> REFOLDED --> whoever stores the fold stores the result, too
+ *   append            END --> the shard stores the result together with the events
+ *                     nobody observes the run: --> RESULT
+ *   rebuild           TAIL --> FOLD --> REFOLDED --> the shard stores the result, too
  *                                                --behind--> TAIL
  */
 #ifndef MACP_OBSERVERD_COMMAND_WORK_H

@@ -4,6 +4,7 @@
 
 #include "observerd/ambient.h"
 #include "observerd/decoder.h"
+#include "observerd/enrichment.h"
 #include "observerd/envelope.h"
 #include "observerd/payload.h"
 #include "observerd/refold.h"
@@ -538,62 +539,14 @@ record_resumed(struct record *r)
 
 /* --- the end ----------------------------------------------------------------------------- */
 
-/* What lists and reports want to know of an ended run without reading its events. */
-static json_t *
-final_figures(const struct metrics *m)
-{
-    json_t *o = json_object();
-
-    if (m->event_count)
-        jv_put(o, "eventCount", json_integer(m->event_count));
-    if (m->signal_count)
-        jv_put(o, "signalCount", json_integer(m->signal_count));
-    if (m->decision_count)
-        jv_put(o, "decisionCount", json_integer(m->decision_count));
-    if (m->total_tokens > 0)
-        jv_put(o, "totalTokens", json_real(m->total_tokens));
-    if (m->estimated_cost_usd > 0)
-        jv_put(o, "estimatedCostUsd", json_real(m->estimated_cost_usd));
-    return o;
-}
-
-static char *
-enrichment(struct session *s, int64_t now_ms, const char *message, const char *reason)
-{
-    AUTO_JSON *o = final_figures(&s->run.metrics);
-    AUTO_BUF text = {0};
-    const char *action;
-    bool has_confidence;
-    double confidence;
-
-    if (s->run.started_ms)
-        jv_put(o, "durationMs", json_integer(now_ms - s->run.started_ms));
-    if (projection_final_decision(s->run.projection, &action, &has_confidence, &confidence)) {
-        jv_put(o, "finalAction", text_value(action));
-        if (has_confidence)
-            jv_put(o, "finalConfidence", json_real(confidence));
-    }
-    if (message) {
-        jv_put(o, "error", text_value(message));
-        jv_put(o, "failureReason", text_value(reason));
-    }
-    jv_write(&text, o);
-    return buf_steal(&text);
-}
-
 /* Signals may come in behind the end; what the end said about them is said again. */
 static void
 correct_figures(struct record *r)
 {
-    const char *said = r->run->metadata; /* the end may be in the same batch */
-    AUTO_JSON *o = said ? jv_parse(said, strlen(said)) : json_object();
-    AUTO_JSON *figures = final_figures(&r->s->run.metrics);
-    AUTO_BUF text = {0};
+    char *corrected = enrichment_corrected(r->run->metadata, &r->s->run.metrics);
 
-    json_object_update(o, figures);
-    jv_write(&text, o);
     free(r->run->metadata);
-    r->run->metadata = buf_steal(&text);
+    r->run->metadata = corrected;
 }
 
 void
@@ -628,7 +581,7 @@ record_ended(struct record *r, enum run_status to, const char *message, const ch
         r->run->failure_reason = reason;
     }
     free(r->run->metadata);
-    r->run->metadata = enrichment(s, r->now_ms, message, reason);
+    r->run->metadata = enrichment_of(&s->run, r->now_ms, message, reason);
     r->run->outcome_positive = projection_outcome(s->run.projection);
     r->run->terminal = true;
     record_observer(r);
@@ -954,8 +907,32 @@ add_command(struct record *r, int64_t command_id, enum command_kind kind)
     rows_int8(t, r->s->run.run_key);
     rows_int8(t, command_id);
     rows_text(t, API_KEY_ACTOR_TYPE);
-    rows_text(t, command_audit_action(kind));
+    rows_text(t, kind == COMMAND_APPEND ? NULL : command_audit_action(kind));
     rows_text(t, command_audit_resource(kind));
+}
+
+/* They are as the caller of the API sent them, as those that a handler stores itself. */
+void
+record_appended(struct session *s, const char *args, int64_t command_id)
+{
+    AUTO_JSON *document = jv_parse(args, strlen(args));
+    json_t *each;
+    struct record r;
+    size_t i;
+
+    arena_reset(&s->shard->arena);
+    record_begin(&r, s);
+    json_array_foreach (jv_get(document, "events"), i, each) {
+        enum event_type type = event_type_parse(jv_cstr(jv_get(each, "type")));
+        struct event *e = own_event(&r, type, jv_cstr(jv_get(each, "subjectKind")),
+                                    jv_cstr(jv_get(each, "subjectId")));
+
+        e->source_name = jv_cstr(jv_get(each, "sourceName"));
+        json_object_update(e->data, jv_get(each, "data"));
+    }
+    add_events(&r, &s->shard->events);
+    add_command(&r, command_id, COMMAND_APPEND);
+    record_end(&r);
 }
 
 void

@@ -72,6 +72,11 @@ void record_ambient(struct session *s, const struct ambient_mail *mail);
 void record_inline_error(struct session *s, const void *bytes, size_t n, const char **code,
                          const char **message);
 
+/*
+ * Events that a handler has for the run, see shared/command.h. In the same transaction the command
+ * that brings them ends.
+ */
+void record_appended(struct session *s, const char *args, int64_t command_id);
 struct refold;
 /*
  * The run's state, metrics and facts are those of the fold and of the session's tail behind it, and

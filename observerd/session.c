@@ -259,6 +259,29 @@ trace(struct session *s, struct shard_order *order)
     order->answer = ORDER_DONE;
 }
 
+static bool
+was_appended(const struct session *s, int64_t command_id)
+{
+    for (size_t i = s->n_appended; i-- > 0;)
+        if (s->appended[i] == command_id)
+            return true;
+    return false;
+}
+
+static void
+append(struct session *s, struct shard_order *order)
+{
+    order->answer = ORDER_DONE;
+    if (was_appended(s, order->reply_to))
+        return;
+    if (s->n_appended == s->cap_appended) {
+        s->cap_appended = s->cap_appended ? s->cap_appended * 2 : 8;
+        s->appended = xrealloc(s->appended, s->cap_appended * sizeof *s->appended);
+    }
+    s->appended[s->n_appended++] = order->reply_to;
+    record_appended(s, order->args, order->reply_to);
+}
+
 static void
 begin_tail(struct session *s, struct shard_order *order)
 {
@@ -296,6 +319,10 @@ session_order(struct session *s, struct shard_order *order)
     case ORDER_TRACE:
         if (ours)
             trace(s, order);
+        break;
+    case ORDER_APPEND:
+        if (ours)
+            append(s, order);
         break;
     case ORDER_TAIL:
         if (ours)
@@ -519,6 +546,7 @@ session_drop(struct session *s)
     buf_fini(&s->first);
     run_trace_fini(&s->trace);
     tail_free(s->tail);
+    free(s->appended);
     if (s->verdict_meta)
         protobuf_c_message_free_unpacked(&s->verdict_meta->base, NULL);
     run_seed_free(&s->run);

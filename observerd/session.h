@@ -150,8 +150,11 @@ struct session {
 
     bool dirty; /* the projection has changed since it was last put into a batch */
 
-    struct tail
-        *tail; /* what was recorded since somebody began to fold the run anew; NULL: nobody */
+    /* Commands whose events it has recorded: they may come again before their rows say so. */
+    int64_t *appended;
+    size_t n_appended, cap_appended;
+    /* What was recorded since somebody began to fold the run anew; NULL: nobody does. */
+    struct tail *tail;
 };
 
 /* The writer of its lane. */

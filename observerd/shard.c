@@ -346,6 +346,7 @@ void
 shard_order_free(struct shard_order *order)
 {
     refold_free(order->refold);
+    free(order->args);
     free(order);
 }
 

@@ -64,6 +64,7 @@ enum order_kind {
     ORDER_END,        /* cancel the run if its session was not seen yet */
     ORDER_END_ANYWAY, /* cancel the run, whatever its session does */
     ORDER_TRACE,      /* the run counts as posted now: it gets its artifact */
+    ORDER_APPEND,     /* the run gets events that a handler has for it */
     ORDER_TAIL,       /* keep what is recorded from now on: the run is being folded anew */
     ORDER_REFOLDED,   /* take the fold for what the run has in memory, and store it */
 };
@@ -89,6 +90,7 @@ struct shard_order {
     enum order_answer answer;
     int64_t day, seq;      /* ORDER_TAIL's answer: the run's day, the last number before the tail */
     struct refold *refold; /* ORDER_REFOLDED: the mail's; NULL when the run has taken it */
+    char *args;            /* ORDER_APPEND: the command's, as JSON; heap */
 };
 
 void shard_order_free(struct shard_order *order);

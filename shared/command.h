@@ -13,6 +13,9 @@
  * "breaker" | "refused" | "policy" | "callback", "message": text, "grpcCode": number (runtime
  * only)}
  *
+ * Events that a handler has for a run (append: args {"events": as events_append takes them}) never
+ * expire and are not audited: they are promised, and their own row says who wanted them.
+ *
  * A running command with a result was accepted by whoever was asked, but is not confirmed yet.
  */
 #ifndef MACP_SHARED_COMMAND_H
@@ -30,6 +33,7 @@
     X(COMMAND_RESUME,            "resume",            "run.resumed",           "run")              \
     X(COMMAND_ADOPT,             "adopt",             "run.adopted",           "run")              \
     X(COMMAND_REBUILD,           "rebuild",           "projection.rebuilt",    "run")              \
+    X(COMMAND_APPEND,            "append",            "run.appended",          "run")              \
     X(COMMAND_POLICY_REGISTER,   "policy-register",   "policy.registered",     "policy")           \
     X(COMMAND_POLICY_UNREGISTER, "policy-unregister", "policy.unregistered",   "policy")           \
     X(COMMAND_BREAKER_RESET,     "breaker-reset",     "circuit_breaker.reset", "circuit-breaker")

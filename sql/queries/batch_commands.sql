@@ -1,7 +1,8 @@
 -- name:   batch_commands
 -- params: arrays run_key bigint, id bigint, actor_type text, action text, resource text, one
---         element per command that is carried out by this transaction
--- result: none; it has ended, and is audited, together with what it did
+--         element per command that is carried out by this transaction; without an action it is not
+--         audited
+-- result: none; it has ended together with what it did
 with finished as (
     update commands c
        set state = 'done', finished_at = now(),
@@ -15,4 +16,5 @@ with finished as (
 insert into audit_log (id, actor, actor_type, action, resource, resource_id, details, request_id)
 select gen_random_uuid(), coalesce(requester, ''), actor_type, action, resource, run_id::text,
        jsonb_build_object('commandId', id::text, 'outcome', 'done'), request_id
-  from finished;
+  from finished
+ where action is not null;

@@ -5,7 +5,8 @@
 --         callback_url, callback_bearer, cancel_delegated, status, ms since its cancellation was
 --         accepted, whether nobody observes it any more
 --
--- About a run: whoever observes it, and anybody once nobody does any more.
+-- About a run: whoever observes it, and anybody once nobody does any more. What may wait for ever
+-- comes last: there may be more of it than are claimed at once.
 with due as (
     select c.id
       from commands c
@@ -14,7 +15,7 @@ with due as (
        and c.lease_until < now()
        and c.deadline > now()
        and (c.run_key is null or o.owner = $1::uuid or o.closed)
-     order by c.id
+     order by c.deadline = 'infinity', c.id
      limit $3::integer
        for update of c skip locked
 ), taken as (

@@ -17,9 +17,21 @@
 #include "tests/support/folds.h"
 #include "tests/support/scene.h"
 
-enum { RUNS = 3, ENVELOPES = 60, RATE = 120, RACERS = 6, RACES = 4, COMMAND_MS = 60000 };
+enum {
+    RUNS = 3,
+    ENVELOPES = 60,
+    RATE = 120,
+    LARGE = 2000,
+    LOADED = 240,
+    RACERS = 6,
+    RACES = 4,
+    ARTIFACTS = 50,
+    POSTERS = 5,
+    COMMAND_MS = 60000
+};
 
 static struct world world;
+static size_t observing; /* which of two instances */
 
 static void
 instance(size_t i, bool up)
@@ -30,6 +42,21 @@ instance(size_t i, bool up)
         expect_ok(world_start_instance(&world, i, &err), &err, "start an observer");
     else
         world_stop_instance(&world, i, SIGKILL, 1000);
+}
+
+/* Killed in the middle of what it does not answer; the other one takes over. */
+static void
+freeze(void)
+{
+    kill(world.instances[observing].process.pid, SIGSTOP);
+}
+
+static void
+replace(void)
+{
+    instance(observing, false);
+    observing = 1 - observing;
+    instance(observing, true);
 }
 
 static json_int_t
@@ -106,9 +133,9 @@ owner_that_goes_by_damaged_rows_is_told_and_goes_on_reading(void **state)
     crowd_post(&crowd, &world, RUNS);
     crowd_pump(&crowd, &(struct crowd_load){.envelopes = ENVELOPES, .rate = RATE, .open = true});
     wait_for_states(&crowd);
-    instance(0, false);
+    instance(observing, false);
     damage(&crowd);
-    instance(0, true);
+    instance(observing, true);
     crowd_wait_stored(&crowd, RUNS * ENVELOPES / 2);
     crowd_wait_subscribed(&crowd);
     compaction(true);
@@ -138,6 +165,31 @@ owner_that_goes_by_damaged_rows_is_told_and_goes_on_reading(void **state)
     assert_int_equal(subscriptions(), before);
     compaction(false);
     expect_no_gap();
+    crowd_free(&crowd);
+}
+
+/* Its votes are too large for the lane of ordinary runs. */
+static void
+large_run_is_folded_while_it_grows(void **state)
+{
+    struct crowd crowd;
+    json_int_t before;
+
+    (void)state;
+    crowd_post(&crowd, &world, 1);
+    crowd_pump(&crowd, &(struct crowd_load){.envelopes = LARGE, .rate = LARGE / 2, .open = true});
+    crowd_wait_stored(&crowd, LARGE / 2);
+    before = subscriptions();
+    json_decref(rebuild(crowd.runs[0].run, 201));
+    expect_sql(&world, "t",
+               "select pg_column_size(array_agg(v)) > 65536 from macp.run_votes v join macp.runs "
+               "using (run_key) where id = '%s'",
+               crowd.runs[0].run);
+    crowd_pumped(&crowd);
+    json_decref(rebuild(crowd.runs[0].run, 201));
+    assert_int_equal(subscriptions(), before);
+    crowd_send(&crowd, 0, "Commitment");
+    crowd_expect_whole(&crowd, "large");
     crowd_free(&crowd);
 }
 
@@ -220,11 +272,10 @@ rebuild_that_its_owner_does_not_live_to_see_is_the_next_ones(void **state)
     crowd_pumped(&crowd);
     wait_for_states(&crowd);
     damage(&crowd);
-    kill(world.instances[0].process.pid, SIGSTOP);
+    freeze();
     open = rebuild(crowd.runs[0].run, 504);
     id = json_string_value(json_object_get(json_object_get(open, "metadata"), "commandId"));
-    instance(0, false);
-    instance(1, true);
+    replace();
     expect_sql_becomes(&world, "done", "select state from macp.commands where id = %s", id);
     json_decref(open);
     expect_sql(&world, "1",
@@ -261,6 +312,169 @@ command_about_a_run_that_nobody_has_in_memory_says_so(void **state)
     expect_state_is_fold(&world, run.run);
 }
 
+/* --- artifacts ---------------------------------------------------------------------------------
+ */
+
+struct poster {
+    pthread_t thread;
+    struct http http;
+    const char *run;
+    int refused;
+    int64_t slowest_ms;
+};
+
+static int
+add_artifact(struct http *http, const char *run, int64_t *took_ms)
+{
+    static const char body[] = "{\"kind\":\"log\",\"label\":\"seen\"}";
+    AUTO_HTTP_REPLY reply = {0};
+    struct err err = {0};
+    char path[128];
+
+    snprintf(path, sizeof path, "/runs/%s/artifacts", run);
+    if (!http_send(http,
+                   &(struct http_request){
+                       .method = "POST", .path = path, .body = body, .body_len = sizeof body - 1},
+                   &reply, &err))
+        return 0;
+    *took_ms = reply.elapsed_ms;
+    return reply.status;
+}
+
+static void *
+post_artifacts(void *arg)
+{
+    struct poster *p = arg;
+
+    for (int i = 0; i < ARTIFACTS / POSTERS; i++) {
+        int64_t took_ms = 0;
+
+        if (add_artifact(&p->http, p->run, &took_ms) != 201)
+            p->refused++;
+        p->slowest_ms = took_ms > p->slowest_ms ? took_ms : p->slowest_ms;
+    }
+    return NULL;
+}
+
+static void
+expect_artifacts(const char *run, int n)
+{
+    expect_sql(&world, "t",
+               "select count(*) = %d and bool_and(exists (select from macp.run_events_canonical e "
+               "where e.run_key = a.run_key and e.type = 'artifact.created' and e.subject_id = "
+               "a.id::text)) from macp.run_artifacts a join macp.runs r using (run_key) where r.id "
+               "= '%s'",
+               n, run);
+    assert_int_equal(expect_event_count(&world, run, "artifact.created"), n);
+}
+
+/* The owner numbers their events itself: it neither loads the run anew nor leaves its stream. */
+static void
+artifacts_of_an_observed_run_leave_its_stream_open(void **state)
+{
+    struct poster posters[POSTERS];
+    struct crowd crowd;
+    json_int_t before;
+    int64_t slowest_ms = 0;
+
+    (void)state;
+    compaction(true);
+    crowd_post(&crowd, &world, 1);
+    crowd_pump(&crowd, &(struct crowd_load){.envelopes = LOADED, .rate = RATE, .open = true});
+    crowd_wait_stored(&crowd, 5);
+    crowd_wait_subscribed(&crowd);
+    before = subscriptions();
+    for (size_t i = 0; i < POSTERS; i++) {
+        posters[i] = (struct poster){.http = world.http, .run = crowd.runs[0].run};
+        assert_int_equal(pthread_create(&posters[i].thread, NULL, post_artifacts, &posters[i]), 0);
+    }
+    for (size_t i = 0; i < POSTERS; i++) {
+        pthread_join(posters[i].thread, NULL);
+        assert_int_equal(posters[i].refused, 0);
+        slowest_ms = posters[i].slowest_ms > slowest_ms ? posters[i].slowest_ms : slowest_ms;
+    }
+    print_message("          the slowest of %d took %lld ms\n", ARTIFACTS, (long long)slowest_ms);
+    expect_artifacts(crowd.runs[0].run, ARTIFACTS + 1); /* the first one leads to the trace */
+    crowd_pumped(&crowd);
+    crowd_send(&crowd, 0, "Commitment");
+    crowd_expect_whole(&crowd, "with artifacts");
+    assert_int_equal(subscriptions(), before);
+    expect_state_is_fold(&world, crowd.runs[0].run);
+    expect_sql(&world, "0", "select count(*) from macp.audit_log where action = 'run.appended'");
+    compaction(false);
+    expect_no_gap();
+    crowd_free(&crowd);
+}
+
+static void
+artifact_is_there_when_the_owner_is_not_and_its_event_follows(void **state)
+{
+    struct crowd crowd;
+    int64_t took_ms;
+
+    (void)state;
+    crowd_post(&crowd, &world, 1);
+    crowd_pump(&crowd, &(struct crowd_load){.envelopes = 10, .open = true});
+    crowd_pumped(&crowd);
+    crowd_wait_stored(&crowd, 10);
+    freeze();
+    assert_int_equal(add_artifact(&world.http, crowd.runs[0].run, &took_ms), 201);
+    expect_sql(&world, "2",
+               "select count(*) from macp.run_artifacts join macp.runs r using (run_key) where "
+               "r.id = '%s'",
+               crowd.runs[0].run);
+    replace();
+    expect_sql_becomes(&world, "done",
+                       "select state from macp.commands join macp.runs r using (run_key) where "
+                       "r.id = '%s' and kind = 'append'",
+                       crowd.runs[0].run);
+    expect_artifacts(crowd.runs[0].run, 2);
+    crowd_send(&crowd, 0, "Commitment");
+    crowd_expect_whole(&crowd, "taken over with an artifact");
+    crowd_free(&crowd);
+}
+
+/* At once, and also when somebody was asked who has let the run go meanwhile. */
+static void
+artifacts_of_a_run_that_nobody_observes_need_no_owner(void **state)
+{
+    static const char id[] = "5b0f3c64-58a5-4c52-9a5e-0d6f0b7c2f11";
+    struct posted run;
+    int64_t took_ms;
+
+    (void)state;
+    expect_posted(&world, "macp.mode.decision.v1", NULL, &run);
+    expect_played(&world, "decision.minimal", run.session, NULL);
+    expect_status(&world, run.run, "completed");
+    expect_sql(&world, "",
+               "update macp.run_observers o set closed = true, owner = null from macp.runs r where "
+               "r.run_key = o.run_key and r.id = '%s'",
+               run.run);
+    assert_int_equal(add_artifact(&world.http, run.run, &took_ms), 201);
+    expect_artifacts(run.run, 2);
+    expect_sql(&world, "0",
+               "select count(*) from macp.commands join macp.runs r using (run_key) where r.id = "
+               "'%s'",
+               run.run);
+    expect_sql(&world, "1",
+               "with r as (select run_key from macp.runs where id = '%s'), a as (insert into "
+               "macp.run_artifacts (id, run_key, kind, label) select '%s', run_key, 'log', 'x' "
+               "from r), c as (insert into macp.commands (run_key, kind, deadline, args) select "
+               "run_key, 'append', 'infinity', '{\"events\":[{\"type\":\"artifact.created\","
+               "\"subjectKind\":\"artifact\",\"subjectId\":\"%s\",\"sourceName\":"
+               "\"observability-controller\",\"data\":{}}]}' from r returning 1) select count(*) "
+               "from c",
+               run.run, id, id);
+    expect_sql_becomes(&world, "done",
+                       "select state from macp.commands join macp.runs r using (run_key) where "
+                       "r.id = '%s'",
+                       run.run);
+    expect_artifacts(run.run, 3);
+    expect_stored_once(&world, run.run, run.session);
+    expect_state_is_fold(&world, run.run);
+    json_decref(rebuild(run.run, 201)); /* what is stored was left behind */
+}
+
 /* --- at the end --------------------------------------------------------------------------------
  */
 
@@ -294,10 +508,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owner_that_goes_by_damaged_rows_is_told_and_goes_on_reading),
+        cmocka_unit_test(large_run_is_folded_while_it_grows),
         cmocka_unit_test(rebuilding_at_once_by_many_changes_nothing),
         cmocka_unit_test(rebuild_that_its_owner_does_not_live_to_see_is_the_next_ones),
         cmocka_unit_test(command_about_a_run_that_nobody_has_in_memory_says_so),
+        cmocka_unit_test(artifacts_of_an_observed_run_leave_its_stream_open),
+        cmocka_unit_test(artifact_is_there_when_the_owner_is_not_and_its_event_follows),
         cmocka_unit_test(only_the_owner_of_a_run_moved_it),
+        cmocka_unit_test(artifacts_of_a_run_that_nobody_observes_need_no_owner),
         cmocka_unit_test(everything_is_what_refolding_gives),
     };
 

@@ -728,6 +728,31 @@ test_adopted_run_gets_its_artifact_once_and_keeps_its_stream(void **state UNUSED
     assert_int_equal(n_streams, 1);
 }
 
+static void
+test_appended_events_are_recorded_once_with_the_end_of_their_command(void **state UNUSED)
+{
+    static const char args[] =
+        "{\"events\":[{\"type\":\"artifact.created\",\"subjectKind\":\"artifact\","
+        "\"subjectId\":\"a\",\"sourceName\":\"here\",\"data\":{\"label\":\"l\"}}]}";
+    struct shard_order append = {
+        .kind = ORDER_APPEND, .reply_to = 5, .args = (char *)(uintptr_t)args};
+
+    streaming();
+    swap();
+    for (int i = 0; i < 2; i++) {
+        append.answer = ORDER_UNKNOWN;
+        session_order(s, &append);
+        assert_int_equal(append.answer, ORDER_DONE);
+        assert_string_equal(EVENTS, "artifact.created");
+        assert_int_equal(rows(BATCH_COMMANDS), 1);
+    }
+    append.reply_to = 6;
+    session_order(s, &append);
+    assert_string_equal(EVENTS, "artifact.created,artifact.created");
+    assert_int_equal(rows(BATCH_COMMANDS), 2);
+    assert_true(stream()->live);
+}
+
 /* The number behind which the session keeps what it records. */
 static int64_t
 order_tail(enum order_answer wanted)
@@ -835,6 +860,7 @@ main(void)
         T(test_ready_is_what_the_runtime_says_now_and_an_open_stream),
         T(test_ready_does_not_wait_for_a_stream_that_cannot_be),
         T(test_adopted_run_gets_its_artifact_once_and_keeps_its_stream),
+        T(test_appended_events_are_recorded_once_with_the_end_of_their_command),
         T(test_refolded_run_goes_on_with_the_fold_and_what_came_meanwhile),
         T(test_run_that_is_handed_over_or_closed_takes_no_fold),
         T(test_compaction_texts),
