@@ -1,41 +1,31 @@
 /*
  * bench_http - requests a second through the web server, what they cost, and what they could cost.
  *
- * wrk keeps CONNECTIONS connections busy for SECONDS with each of three requests: a run, the state
- * of a typical finished run, and a durable POST of a new one. Every row has two floors, taken in
- * the same run: lighttpd sending the same bytes from a file, and pgbench doing the same statement
- * on the same database from as many connections. Processor time is per request and process.
+ * wrk keeps LOAD_CONNECTIONS connections busy for SECONDS with each of three requests: a run, the
+ * state of a typical finished run, and a durable POST of a new one. Every row has two floors, taken
+ * in the same run: lighttpd sending the same bytes from a file, and pgbench doing the same
+ * statement on the same database from as many connections. Processor time is per request and
+ * process.
  *
  * Prints a table and asserts nothing: figures are for people. Needs wrk and pgbench. Run it from
  * the top of the tree. --short: a second each, to see that it works.
  */
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "shared/clock.h"
 #include "sql.gen.h"
+#include "tests/support/load.h"
 #include "tests/support/machine.h"
 #include "tests/support/runtime_ctl.h"
 #include "tests/support/world.h"
 
 #define DECISION "macp.mode.decision.v1"
 #define PGBENCH  "/usr/lib/postgresql/15/bin/pgbench"
-#define WRK      "/usr/bin/wrk"
 
-enum { CONNECTIONS = 16, THREADS = 1, SECONDS = 5, WAIT_MS = 60000, PATH_LEN = 256 };
-
-struct measured {
-    double per_s, p50_ms, p99_ms;
-    long requests, failed;
-    double web_us, fcgi_us, postgres_us; /* processor time per request */
-};
+enum { SECONDS = 5, WAIT_MS = 60000 };
 
 struct figures {
     int seconds;
@@ -44,174 +34,12 @@ struct figures {
     struct process files; /* the other lighttpd */
 };
 
-/* --- processor time -------------------------------------------------------------------------- */
-
-struct times {
-    double web, fcgi, postgres; /* seconds since they began */
-};
-
-/* User and system time of one process, -1 when it is gone; its parent and its name. */
-static double
-cpu_s(long pid, long *parent, char name[32])
-{
-    char path[64], line[1024] = "";
-    unsigned long user = 0, system = 0;
-    const char *p;
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    f = fopen(path, "r");
-    if (!f || !fgets(line, sizeof line, f))
-        line[0] = '\0';
-    if (f)
-        fclose(f);
-    p = strrchr(line, ')');
-    if (!p || !strchr(line, '('))
-        return -1;
-    snprintf(name, 32, "%.*s", (int)(p - strchr(line, '(') - 1), strchr(line, '(') + 1);
-    if (sscanf(p + 2, "%*c %ld %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", parent, &user,
-               &system) != 3)
-        return -1;
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
-/* Ours, however many processes are between. */
-static bool
-descends_from_us(long pid)
-{
-    char name[32];
-
-    while (pid > 1 && pid != getpid())
-        if (cpu_s(pid, &pid, name) < 0)
-            return false;
-    return pid == getpid();
-}
-
-static void
-take_times(const struct world *w, long web, struct times *t)
-{
-    DIR *d = opendir("/proc");
-    long handler = world_handler_pid(w);
-
-    *t = (struct times){0};
-    for (struct dirent *e; d && (e = readdir(d));) {
-        long pid = strtol(e->d_name, NULL, 10), parent = 0;
-        char name[32] = "";
-        double s = pid > 0 ? cpu_s(pid, &parent, name) : -1;
-
-        if (s < 0)
-            continue;
-        if (pid == web)
-            t->web += s;
-        else if (pid == handler)
-            t->fcgi += s;
-        else if (strcmp(name, "postgres") == 0 && descends_from_us(parent))
-            t->postgres += s;
-    }
-    if (d)
-        closedir(d);
-}
-
-/* --- programs that load ----------------------------------------------------------------------- */
-
-static bool
-write_file(const struct world *w, const char *name, const char *text, size_t n, char path[PATH_LEN],
-           struct err *err)
-{
-    FILE *f;
-
-    snprintf(path, PATH_LEN, "%s/%s", w->dir, name);
-    f = fopen(path, "w");
-    if (!f || fwrite(text, 1, n, f) != n || fclose(f) != 0 || chmod(path, 0644) < 0)
-        return err_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return true;
-}
-
-/* What the program printed, as heap text. */
-static bool
-run_program(const struct world *w, const char *name, const char *const *argv, int seconds,
-            char **said, struct err *err)
-{
-    struct process p = {0};
-    char log[PATH_LEN];
-    int status;
-
-    snprintf(log, sizeof log, "%s/%s.log", w->dir, name);
-    unlink(log);
-    if (!process_start(&p, &(struct process_spec){.name = name, .dir = w->dir, .argv = argv}, err))
-        return false;
-    status = process_stop(&p, 0, seconds * 1000 + WAIT_MS); /* no signal: waits for it */
-    *said = process_log_tail(log, 16384);
-    if (status != 0)
-        return err_set(err, ERR_IO, "%s ended with %d: %.200s", name, status, *said);
-    return true;
-}
-
-/* Its done() prints one line of numbers; post replaces the request. */
-static const char lua[] =
-    "wrk.headers['Authorization'] = 'Bearer " WORLD_API_KEY "'\n"
-    "%s"
-    "function done(s, l, r)\n"
-    "  io.write(string.format('figures %%d %%d %%d %%d %%d\\n', s.requests, s.duration,\n"
-    "    l:percentile(50), l:percentile(99),\n"
-    "    s.errors.status + s.errors.connect + s.errors.read + s.errors.timeout))\n"
-    "end\n";
-
-static bool
-load(struct world *w, const struct figures *f, int port, const char *target, const char *post,
-     struct measured *out, struct err *err)
-{
-    char script[PATH_LEN], url[PATH_LEN], duration[16], connections[16], threads[16];
-    AUTO_BUF text = {0}, request = {0};
-    const char *const argv[] = {WRK,      "-t", threads, "-c",        connections, "-d",
-                                duration, "-s", script,  "--latency", url,         NULL};
-    long web = port == f->file_port ? f->files.pid : w->web.pid;
-    long long us = 1, p50 = 0, p99 = 0;
-    struct times before, after;
-    char *said = NULL;
-    const char *line;
-    bool ok;
-
-    if (post)
-        buf_printf(&request,
-                   "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n"
-                   "wrk.body = [==[%s]==]\n",
-                   post);
-    buf_printf(&text, lua, buf_cstr(&request));
-    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, target);
-    snprintf(duration, sizeof duration, "%ds", f->seconds);
-    snprintf(connections, sizeof connections, "%d", CONNECTIONS);
-    snprintf(threads, sizeof threads, "%d", THREADS);
-    if (!write_file(w, "wrk.lua", text.p, text.len, script, err))
-        return false;
-    take_times(w, web, &before);
-    ok = run_program(w, "wrk", argv, f->seconds, &said, err);
-    take_times(w, web, &after);
-    line = said ? strstr(said, "figures ") : NULL;
-    *out = (struct measured){0};
-    if (ok && (!line || sscanf(line, "figures %ld %lld %lld %lld %ld", &out->requests, &us, &p50,
-                               &p99, &out->failed) != 5))
-        ok = err_set(err, ERR_IO, "wrk said %.200s", said ? said : "nothing");
-    free(said);
-    if (ok && out->requests > 0) {
-        double n = (double)out->requests;
-
-        out->per_s = n * 1e6 / (double)us;
-        out->p50_ms = (double)p50 / 1000;
-        out->p99_ms = (double)p99 / 1000;
-        out->web_us = (after.web - before.web) * 1e6 / n;
-        out->fcgi_us = (after.fcgi - before.fcgi) * 1e6 / n;
-        out->postgres_us = (after.postgres - before.postgres) * 1e6 / n;
-    }
-    return ok;
-}
-
 /* --- floor: the same bytes from a file ------------------------------------------------------- */
 
 static bool
 start_files(struct world *w, struct figures *f, struct err *err)
 {
-    char config[PATH_LEN];
+    char config[LOAD_PATH_LEN];
     AUTO_BUF text = {0};
 
     f->file_port = process_free_port();
@@ -219,7 +47,7 @@ start_files(struct world *w, struct figures *f, struct err *err)
                "server.port = %d\nserver.bind = \"127.0.0.1\"\nserver.document-root = \"%s\"\n"
                "mimetype.assign = ( \"\" => \"application/json\" )\n",
                f->file_port, w->dir);
-    return write_file(w, "files.conf", text.p, text.len, config, err) &&
+    return load_file(w, "files.conf", text.p, text.len, config, err) &&
            process_start(
                &f->files,
                &(struct process_spec){
@@ -232,13 +60,17 @@ start_files(struct world *w, struct figures *f, struct err *err)
 
 static bool
 file_floor(struct world *w, const struct figures *f, const char *name, const struct buf *body,
-           struct measured *out, struct err *err)
+           struct load_figures *out, struct err *err)
 {
-    char path[PATH_LEN], target[64];
+    char path[LOAD_PATH_LEN], target[64];
 
     snprintf(target, sizeof target, "/%s", name);
-    return write_file(w, name, body->p, body->len, path, err) &&
-           load(w, f, f->file_port, target, NULL, out, err);
+    return load_file(w, name, body->p, body->len, path, err) &&
+           load_wrk(
+               w,
+               &(struct load_spec){
+                   .web = &f->files, .port = f->file_port, .target = target, .seconds = f->seconds},
+               out, err);
 }
 
 /* --- floor: the same statement from pgbench --------------------------------------------------- */
@@ -288,7 +120,7 @@ static bool
 statement_floor(struct world *w, const struct figures *f, enum sql_id id, const char *const *values,
                 double *per_s, struct err *err)
 {
-    char script[PATH_LEN], clients[16], seconds[16];
+    char script[LOAD_PATH_LEN], clients[16], seconds[16];
     AUTO_BUF text = {0};
     const char *const argv[] = {PGBENCH, "-n", "-M",    "prepared", "-c",   clients,      "-j",
                                 "1",     "-T", seconds, "-f",       script, w->admin_url, NULL};
@@ -298,11 +130,11 @@ statement_floor(struct world *w, const struct figures *f, enum sql_id id, const 
 
     buf_lit(&text, "\\set a random(1, 1000000000000)\n\\set b random(1, 1000000000000)\n");
     write_statement(&text, id, values);
-    snprintf(clients, sizeof clients, "%d", CONNECTIONS);
+    snprintf(clients, sizeof clients, "%d", LOAD_CONNECTIONS);
     snprintf(seconds, sizeof seconds, "%d", f->seconds);
-    if (!write_file(w, "pgbench.sql", text.p, text.len, script, err))
+    if (!load_file(w, "pgbench.sql", text.p, text.len, script, err))
         return false;
-    ok = run_program(w, "pgbench", argv, f->seconds, &said, err);
+    ok = load_program(w, "pgbench", argv, f->seconds, &said, err);
     line = said ? strstr(said, "tps = ") : NULL;
     if (ok && !line)
         ok = err_set(err, ERR_IO, "pgbench said %.300s", said ? said : "nothing");
@@ -314,7 +146,7 @@ statement_floor(struct world *w, const struct figures *f, enum sql_id id, const 
 /* --- what is asked --------------------------------------------------------------------------- */
 
 static void
-print_row(const char *what, double target, const struct measured *m)
+print_row(const char *what, double target, const struct load_figures *m)
 {
     char target_text[16] = "";
 
@@ -359,7 +191,7 @@ measure_get(struct world *w, const struct figures *f, const char *what, const ch
 {
     AUTO_HTTP_REPLY r = {0};
     char path[128];
-    struct measured m;
+    struct load_figures m;
     double floor;
 
     snprintf(path, sizeof path, "/runs/%s%s", f->run, suffix);
@@ -367,7 +199,9 @@ measure_get(struct world *w, const struct figures *f, const char *what, const ch
         return false;
     if (r.status != 200)
         return err_set(err, ERR_IO, "%s: %d", path, r.status);
-    if (!load(w, f, w->web_port, path, NULL, &m, err))
+    if (!load_wrk(w,
+                  &(struct load_spec){.port = w->web_port, .target = path, .seconds = f->seconds},
+                  &m, err))
         return false;
     print_row(what, target, &m);
     if (!file_floor(w, f, "body.json", &r.body, &m, err))
@@ -415,9 +249,13 @@ measure_post(struct world *w, const struct figures *f, const char *what, double 
         "run.created",
         "{}",
     };
-    struct measured m;
+    struct load_figures m;
     double floor;
-    bool ok = load(w, f, w->web_port, "/runs", text, &m, err);
+    bool ok =
+        load_wrk(w,
+                 &(struct load_spec){
+                     .port = w->web_port, .target = "/runs", .post = text, .seconds = f->seconds},
+                 &m, err);
 
     if (ok) {
         print_row(what, target, &m);
@@ -438,8 +276,8 @@ measure(struct world *w, struct figures *f, struct err *err)
     world_stop_observerd(w, WAIT_MS); /* it would look after every run that is posted */
     printf("\n%d connections, %d s each; microseconds of processor time per request\n\n%-34s %8s "
            "%8s %8s %8s %7s %8s %8s %8s\n",
-           CONNECTIONS, f->seconds, "", "per s", "target", "p50 ms", "p99 ms", "failed", "web us",
-           "fcgi us", "pg us");
+           LOAD_CONNECTIONS, f->seconds, "", "per s", "target", "p50 ms", "p99 ms", "failed",
+           "web us", "fcgi us", "pg us");
     return measure_get(w, f, "GET /runs/:id", "", 8000, SQL_RUN_GET, err) &&
            measure_get(w, f, "GET /runs/:id/state", "/state", 4000, SQL_RUN_STATE, err) &&
            measure_post(w, f, "POST /runs (p99 target 40 ms)", 2500, err);

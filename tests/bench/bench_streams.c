@@ -5,8 +5,8 @@
  * moment the runtime accepted an envelope until a client has read the frame that tells of it.
  * Floor: the same world and rate, one reader who looks at a cursor in the tables once a
  * millisecond - what the way to the rows costs before anybody streams them. Idle: IDLE streams
- * on one run that is over: memory of macp-fcgi per stream, and how fast one connection after
- * the other is answered beside them.
+ * on one run that is over: memory and processor time of macp-fcgi per stream, and how fast wrk is
+ * answered beside them.
  *
  * Prints a table and asserts nothing: figures are for people. Run it from the top of the tree.
  */
@@ -18,6 +18,7 @@
 #include "shared/clock.h"
 #include "tests/support/cpu.h"
 #include "tests/support/latency.h"
+#include "tests/support/load.h"
 #include "tests/support/machine.h"
 #include "tests/support/stream_load.h"
 
@@ -31,20 +32,17 @@ enum {
     FLOOR_RATE = RATE / RUNS,
     IDLE = 4000,
     IDLE_STEP = 100,
-    REST_MS = 2000,
+    REST_S = 5,
+    HEARTBEAT_MS = 15000,
     WAIT_MS = 120000,
-};
-
-struct rest {
-    double per_s;
-    int64_t p50_us, p99_us;
 };
 
 struct figures {
     struct stream_load load;
     struct latency_figures floor;
     long rss_before_kb, rss_idle_kb;
-    struct rest rest_alone, rest_beside;
+    double idle_cpu_s;
+    struct load_figures rest_alone, rest_beside;
     int idle;
 };
 
@@ -75,39 +73,28 @@ measure_floor(struct world *w, char run[UUID_LEN], struct latency_figures *out, 
 
 /* --- idle ------------------------------------------------------------------------------------- */
 
-static int
-by_value(const void *a, const void *b)
+/* wrk beside streams that nobody reads meanwhile: what comes in so short a time fits in a socket.
+ */
+static bool
+measure_rest(struct world *w, const char *run, struct load_figures *out, struct err *err)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    char target[64];
 
-    return (x > y) - (x < y);
+    snprintf(target, sizeof target, "/runs/%s", run);
+    return load_wrk(
+        w, &(struct load_spec){.port = w->web_port, .target = target, .seconds = REST_S}, out, err);
 }
 
-/* One GET after the other, each on a connection of its own. */
-static bool
-measure_rest(struct world *w, const char *run, struct sse *beside, struct rest *out,
-             struct err *err)
+/* What macp-fcgi uses while nobody asks anything: over a time with a heartbeat for each stream. */
+static double
+measure_idle_cpu(struct world *w, struct sse *idle)
 {
-    enum { MOST = 100000 };
-    int64_t *took = xcalloc(MOST, sizeof *took), began = clock_mono_ms();
-    int n = 0;
-    bool ok = true;
+    double before = cpu_seconds(world_handler_pid(w));
+    int64_t until = clock_mono_ms() + HEARTBEAT_MS;
 
-    while (ok && n < MOST && clock_mono_ms() - began < REST_MS) {
-        AUTO_HTTP_REPLY r = {0};
-        int64_t at = clock_mono_us();
-
-        ok = http_get(&w->http, &r, err, "/runs/%s", run);
-        took[n++] = clock_mono_us() - at;
-        if (beside)
-            sse_turn(beside, 0);
-    }
-    qsort(took, (size_t)n, sizeof *took, by_value);
-    out->per_s = n * 1000.0 / (double)(clock_mono_ms() - began);
-    out->p50_us = took[n / 2];
-    out->p99_us = took[n * 99 / 100];
-    free(took);
-    return ok;
+    while (clock_mono_ms() < until)
+        sse_turn(idle, (int)(until - clock_mono_ms()));
+    return cpu_seconds(world_handler_pid(w)) - before;
 }
 
 static bool
@@ -124,19 +111,23 @@ static bool
 measure_idle(struct world *w, const char *run, struct figures *f, struct err *err)
 {
     struct sse idle;
-    bool ok = measure_rest(w, run, NULL, &f->rest_alone, err);
+    char query[32];
+    bool ok = measure_rest(w, run, &f->rest_alone, err);
 
+    snprintf(query, sizeof query, "?heartbeatMs=%d", HEARTBEAT_MS);
     sse_init(&idle, &w->http);
     f->rss_before_kb = memory_kib(world_handler_pid(w));
     while (ok && idle.n < IDLE) {
         for (int i = 0; i < IDLE_STEP; i++)
-            sse_connect(sse_add(&idle, run, "stream", "?heartbeatMs=15000"), 0);
+            sse_connect(sse_add(&idle, run, "stream", query), 0);
         ok = sse_until(&idle, has_snapshot, NULL, WAIT_MS) ||
              err_set(err, ERR_IO, "not every idle stream began");
     }
     f->idle = (int)idle.n;
     f->rss_idle_kb = memory_kib(world_handler_pid(w));
-    ok = ok && measure_rest(w, run, &idle, &f->rest_beside, err);
+    if (ok)
+        f->idle_cpu_s = measure_idle_cpu(w, &idle);
+    ok = ok && measure_rest(w, run, &f->rest_beside, err);
     sse_fini(&idle);
     return ok;
 }
@@ -160,10 +151,12 @@ measure(struct world *w, struct figures *f, struct err *err)
 }
 
 static void
-print_rest(const char *what, const struct rest *r)
+print_rest(const char *what, const struct load_figures *r)
 {
-    printf("%-28s %8.0f per second, p50 %5.2f ms, p99 %5.2f ms\n", what, r->per_s,
-           (double)r->p50_us / 1000, (double)r->p99_us / 1000);
+    printf(
+        "%-28s %8.0f per second, p50 %5.2f ms, p99 %5.2f ms; us of processor time each: lighttpd "
+        "%.0f, macp-fcgi %.0f, Postgres %.0f\n",
+        what, r->per_s, r->p50_ms, r->p99_ms, r->web_us, r->fcgi_us, r->postgres_us);
 }
 
 static void
@@ -185,6 +178,8 @@ print(const struct figures *f)
     printf("%-28s %8ld KB before, %ld KB with them: %.2f KB each (target: below 8)\n",
            "resident, macp-fcgi", f->rss_before_kb, f->rss_idle_kb,
            (double)(f->rss_idle_kb - f->rss_before_kb) / (f->idle ? f->idle : 1));
+    printf("%-28s %8.1f us a second and stream, over one heartbeat each\n", "processor, macp-fcgi",
+           f->idle_cpu_s * 1e6 / (HEARTBEAT_MS / 1000.0) / (f->idle ? f->idle : 1));
     print_rest("GET /runs/:id alone", &f->rest_alone);
     print_rest("GET /runs/:id beside them", &f->rest_beside);
     printf("%-28s %8.0f %% of the rate (target: 80)\n", "kept beside them",
@@ -194,7 +189,8 @@ print(const struct figures *f)
 int
 main(void)
 {
-    static const char *const fcgi_env[] = {"FCGI_STREAMS=5000", NULL};
+    static const char *const fcgi_env[] = {"FCGI_STREAMS=5000", "FCGI_THREADS=0",
+                                           "THROTTLE_TTL_MS=1000", NULL};
     static struct figures f;
     struct rlimit files;
     struct world w;
