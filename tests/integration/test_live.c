@@ -337,7 +337,7 @@ add_artifact(struct http *http, const char *run, int64_t *took_ms)
                        .method = "POST", .path = path, .body = body, .body_len = sizeof body - 1},
                    &reply, &err))
         return 0;
-    *took_ms = reply.elapsed_ms;
+    *took_ms = reply.elapsed_us / 1000;
     return reply.status;
 }
 
