@@ -127,7 +127,8 @@ run_messages_list(struct request *rq, struct err *err UNUSED)
  */
 enum { CURSOR_SHIFT = 11, CURSOR_SKIP_MAX = (1 << CURSOR_SHIFT) - 1 };
 
-enum { COUNT_MAX = 1000 }; /* or the limit of the page, when that is larger */
+/* Or the limit of the page, when that is larger. Of a scenario each event is looked for. */
+enum { COUNT_MAX = 1000, COUNT_SCENARIO_MAX = 500 };
 
 #define CURSOR_MAX ((int64_t)1 << 53)
 
@@ -188,10 +189,10 @@ cursor_of(const struct place *p, bool back)
 
 /* Filters of all statements about events of all runs, in the order of their parameters. */
 static void
-add_filters(const struct query_value *q, struct db_args *a)
+add_filters(const struct query_value *q, const char *after_ts, struct db_args *a)
 {
     db_arg_text(a, q[QA_SCENARIO_REF].text);
-    db_arg_text(a, q[QA_AFTER_TS].text);
+    db_arg_text(a, after_ts);
     db_arg_text(a, q[QA_BEFORE_TS].text);
     db_arg_text(a, q[QA_TYPE].text);
 }
@@ -201,8 +202,9 @@ static int64_t
 count_to(const struct query_value *q)
 {
     int64_t limit = q[QA_LIMIT].number;
+    int64_t most = q[QA_SCENARIO_REF].text ? COUNT_SCENARIO_MAX : COUNT_MAX;
 
-    return (limit > COUNT_MAX ? limit : COUNT_MAX) + 1;
+    return (limit > most ? limit : most) + 1;
 }
 
 static bool
@@ -214,7 +216,7 @@ read_run_events(struct request *rq, struct db_result **out, struct err *err)
 
     db_args_init(&a);
     db_arg_text(&a, q[QA_RUN_ID].text);
-    add_filters(q, &a);
+    add_filters(q, q[QA_AFTER_TS].text, &a);
     db_arg_int(&a, q[QA_AFTER_SEQ].number);
     if (back)
         db_arg_int(&a, q[QA_BEFORE_SEQ].number);
@@ -228,6 +230,7 @@ read_run_events(struct request *rq, struct db_result **out, struct err *err)
 
 /* Which of everybody's events to read: what lies between two places, before may be NULL. */
 struct stretch {
+    const char *since; /* time before which there are none, or which is asked for */
     struct place after;
     const struct place *before;
     bool back;
@@ -241,7 +244,7 @@ read_stretch(struct request *rq, const struct stretch *s, struct db_result **out
     struct db_args a;
 
     db_args_init(&a);
-    add_filters(q, &a);
+    add_filters(q, s->since, &a);
     db_arg_int(&a, s->after.ms);
     db_arg_int(&a, s->after.skip);
     if (s->before) {
@@ -266,13 +269,13 @@ read_stretch(struct request *rq, const struct stretch *s, struct db_result **out
 
 enum { COL_RUN_ID = EVENT_COL__COUNT, COL_TOTAL };
 
-/* Rows without a number say the total only. Returns how many events were written. */
+/* Up to so many; rows without a number say the total only. Returns how many were written. */
 static int64_t
-write_events(const struct db_result *r, bool first, struct buf *b)
+write_events(const struct db_result *r, bool first, int64_t most, struct buf *b)
 {
     int64_t n = 0;
 
-    for (int i = 0; i < db_rows(r); i++) {
+    for (int i = 0; i < db_rows(r) && n < most; i++) {
         if (db_null(r, i, EVENT_COL_SEQ))
             continue;
         if (!first || n)
@@ -283,15 +286,15 @@ write_events(const struct db_result *r, bool first, struct buf *b)
     return n;
 }
 
-/* The millisecond of the last row, and how many of its events have been sent. */
+/* The millisecond of the last one of the first rows, and how many of its events have been sent. */
 static struct place
-place_of_last(const struct db_result *r, const struct stretch *s)
+place_of_last(const struct db_result *r, int rows, const struct stretch *s)
 {
     const struct place *from = s->back ? s->before : &s->after;
     struct place p = {0};
     int64_t ms;
 
-    for (int i = db_rows(r); i > 0 && !db_null(r, i - 1, EVENT_COL_SEQ); i--) {
+    for (int i = rows; i > 0 && !db_null(r, i - 1, EVENT_COL_SEQ); i--) {
         if (!clock_parse(db_text(r, i - 1, EVENT_COL_TS), &ms))
             break;
         if (p.skip == 0)
@@ -312,7 +315,8 @@ write_rest(struct request *rq, const struct stretch *s, const struct place *last
 {
     AUTO_DB_RESULT *r = NULL;
     struct place whole = {last->ms, 0};
-    struct stretch rest = {.after = *last, .before = &whole, .back = s->back, .limit = INT32_MAX};
+    struct stretch rest = {
+        .since = s->since, .after = *last, .before = &whole, .back = s->back, .limit = INT32_MAX};
 
     if (s->back) {
         rest.after = s->after.ms == last->ms ? s->after : whole;
@@ -322,7 +326,23 @@ write_rest(struct request *rq, const struct stretch *s, const struct place *last
     }
     if (!read_stretch(rq, &rest, &r, err))
         return false;
-    write_events(r, false, b);
+    write_events(r, false, rest.limit, b);
+    return true;
+}
+
+/* The time that is asked for, or the oldest run's, when that is later. */
+static bool
+read_since(struct request *rq, char out[CLOCK_TEXT_LEN], struct err *err)
+{
+    const struct query_value *after = &rq->values[QA_AFTER_TS];
+    AUTO_DB_RESULT *r = NULL;
+    int64_t ms;
+
+    if (!request_query(rq, rq->read_db, SQL_EVENTS_OLDEST, NULL, &r, err))
+        return false;
+    if (db_null(r, 0, 0) || !clock_parse(db_text(r, 0, 0), &ms))
+        ms = 0;
+    clock_text(after->given && after->number > ms ? after->number : ms, out);
     return true;
 }
 
@@ -330,28 +350,40 @@ static bool
 write_all_events(struct request *rq, struct err *err)
 {
     const struct query_value *q = rq->values;
-    struct place before = place_before(q[QA_BEFORE_SEQ].number), last;
+    struct place before = place_before(q[QA_BEFORE_SEQ].number), last = {0};
+    char since[CLOCK_TEXT_LEN];
     struct stretch s = {
+        .since = since,
         .after = place_after(q[QA_AFTER_SEQ].number),
         .before = q[QA_BEFORE_SEQ].given ? &before : NULL,
         .back = q[QA_BEFORE_SEQ].given,
         .limit = q[QA_LIMIT].number,
         .count_to = count_to(q),
     };
+    bool everything =
+        q[QA_AFTER_SEQ].number == 0 && (!s.back || q[QA_BEFORE_SEQ].number == CURSOR_MAX);
+    int64_t limit = s.limit, n;
     AUTO_DB_RESULT *r = NULL;
     struct buf *b;
-    int64_t n;
 
-    if (!read_stretch(rq, &s, &r, err))
+    /* A page that shows as much as is counted, and one more, counts by itself. */
+    if (everything && limit + 1 >= s.count_to) {
+        s.limit = s.count_to;
+        s.count_to = 0;
+    }
+    if (!read_since(rq, since, err) || !read_stretch(rq, &s, &r, err))
         return false;
     b = reply_json(rq, 200);
     buf_lit(b, "{\"data\":[");
-    n = write_events(r, true, b);
-    last = place_of_last(r, &s);
-    if (n >= s.limit && last.skip > CURSOR_SKIP_MAX && !write_rest(rq, &s, &last, b, err))
+    n = write_events(r, true, limit, b);
+    if (n >= limit)
+        last = place_of_last(r, (int)limit + 1, &s);
+    if (last.skip > CURSOR_SKIP_MAX && !write_rest(rq, &s, &last, b, err))
         return false;
-    buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL), (long long)s.limit);
-    if (n >= s.limit)
+    buf_printf(b, "],\"total\":%lld,\"limit\":%lld",
+               s.count_to ? (long long)db_int(r, 0, COL_TOTAL) : db_rows(r) - 1LL,
+               (long long)limit);
+    if (n >= limit)
         buf_printf(b, ",\"nextCursor\":%lld", (long long)cursor_of(&last, s.back));
     buf_char(b, '}');
     return true;
@@ -368,7 +400,7 @@ write_run_events(struct request *rq, struct err *err)
         return false;
     b = reply_json(rq, 200);
     buf_lit(b, "{\"data\":[");
-    n = write_events(r, true, b);
+    n = write_events(r, true, limit, b);
     buf_printf(b, "],\"total\":%s,\"limit\":%lld", db_text(r, 0, COL_TOTAL), (long long)limit);
     if (n >= limit)
         buf_printf(b, ",\"nextCursor\":%s", db_text(r, db_rows(r) - 1, EVENT_COL_SEQ));

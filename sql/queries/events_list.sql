@@ -9,8 +9,9 @@
 --         events of all runs (the columns of enum event_column), then the run's id
 --
 -- Reads in the order of time and stops, and counts no further than it is told to; each event's run
--- is looked up, never the other way round. Events of removed runs may still be there: what is older
--- than every run is not looked at. Of the sort keys only those of the direction that is asked for
+-- is looked up, never the other way round. Events of removed runs may still be there: ask for none
+-- that are older than every run. That time is an argument, because the planner must know how much
+-- each bound leaves. Of the sort keys only those of the direction that is asked for
 -- are left in the plan: index, page and result have one order, and nothing wide is sorted.
 with filtered as not materialized (
     select e.seq, e.ts, e.type, e.subject_kind, e.subject_id, e.source_kind, e.source_name,
@@ -24,8 +25,7 @@ with filtered as not materialized (
               and ($1::text is null or l.source_ref = $1
                    or l.scenario like '%' || like_escape(lower($1)) || '%')
             limit 1) r
-     where e.ts >= (select min(l.created_at) - interval '1 hour' from run_list l)
-       and ($2::timestamptz is null or e.ts >= $2)
+     where ($2::timestamptz is null or e.ts >= $2)
        and ($3::timestamptz is null or e.ts < $3)
        and ($4::json is null or e.type = any (json_texts($4::json)))
 ), page as (

@@ -5,8 +5,8 @@
  *
  * Makes runs and events of three months by lists.sql, then asks for each list with each documented
  * filter through the web server and macp-fcgi, one request after the other, until its last byte is
- * there. The floor is one run by its id: what the way through web server, handler and Postgres costs
- * when a single row is read.
+ * there. The floor is one run by its id: what the way through web server, handler and Postgres
+ * costs when a single row is read.
  *
  * Prints a table and asserts nothing: figures are for people. Run it from the top of the tree.
  */
