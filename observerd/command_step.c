@@ -530,7 +530,8 @@ refolded_answered(struct command *c, struct shard_order *answer)
         return;
     }
     if (c->phase != PHASE_REFOLDED)
-        return; /* it was given up for lost */
+        return;             /* it was given up for lost */
+    refold_free(c->refold); /* of an order that got no answer in time */
     c->refold = answer->refold;
     answer->refold = NULL;
     if (c->rounds++ == FOLD_ROUNDS) {

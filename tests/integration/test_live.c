@@ -258,6 +258,36 @@ rebuilding_at_once_by_many_changes_nothing(void **state)
     crowd_free(&crowd);
 }
 
+/* What was asked for and not answered is carried out when Postgres is back. */
+static void
+rebuilding_while_postgres_restarts_ends_well(void **state)
+{
+    struct racer racers[RACERS];
+    struct crowd crowd;
+    struct err err = {0};
+
+    (void)state;
+    crowd_post(&crowd, &world, 1);
+    crowd_pump(&crowd, &(struct crowd_load){.envelopes = LOADED, .rate = RATE, .open = true});
+    crowd_wait_stored(&crowd, 5);
+    for (size_t i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.http = world.http, .run = crowd.runs[0].run};
+        assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    expect_ok(world_restart_postgres(&world, &err), &err, "restart Postgres");
+    for (size_t i = 0; i < RACERS; i++)
+        pthread_join(racers[i].thread, NULL);
+    crowd_pumped(&crowd);
+    expect_sql_becomes(&world, "0",
+                       "select count(*) from macp.commands where state in ('requested', "
+                       "'running')");
+    json_decref(rebuild(crowd.runs[0].run, 201));
+    expect_state_is_fold(&world, crowd.runs[0].run);
+    crowd_send(&crowd, 0, "Commitment");
+    crowd_expect_whole(&crowd, "restarted");
+    crowd_free(&crowd);
+}
+
 /* Stopped, so that it neither answers nor counts as dead. */
 static void
 rebuild_that_its_owner_does_not_live_to_see_is_the_next_ones(void **state)
@@ -510,6 +540,7 @@ main(void)
         cmocka_unit_test(owner_that_goes_by_damaged_rows_is_told_and_goes_on_reading),
         cmocka_unit_test(large_run_is_folded_while_it_grows),
         cmocka_unit_test(rebuilding_at_once_by_many_changes_nothing),
+        cmocka_unit_test(rebuilding_while_postgres_restarts_ends_well),
         cmocka_unit_test(rebuild_that_its_owner_does_not_live_to_see_is_the_next_ones),
         cmocka_unit_test(command_about_a_run_that_nobody_has_in_memory_says_so),
         cmocka_unit_test(artifacts_of_an_observed_run_leave_its_stream_open),
