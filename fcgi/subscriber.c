@@ -58,16 +58,30 @@ ask(struct hub *h, enum tail_ask_kind kind, struct topic *topic)
     tail_ask(h->tail, &a);
 }
 
+static int
+most_page_rows(const struct stream *s)
+{
+    return s->plan.kind == STREAM_REPLAY ? s->plan.batch : HUB_PAGE_ROWS;
+}
+
+/* A page of long events ends before its last row: what is behind would be read for each page. */
+static void
+fit_pages(struct stream *s, size_t rows)
+{
+    int most = most_page_rows(s);
+
+    s->page_rows = 2 * rows < (size_t)most ? 2 * (int)rows : most;
+}
+
 static void
 ask_page(struct hub *h, struct stream *s)
 {
-    bool replay = s->plan.kind == STREAM_REPLAY;
     struct tail_ask a = {
         .kind = TAIL_PAGE,
         .owner = s,
         .after = s->cursor,
-        .to = replay ? s->plan.to : INT64_MAX,
-        .limit = replay ? s->plan.batch : HUB_PAGE_ROWS,
+        .to = s->plan.kind == STREAM_REPLAY ? s->plan.to : INT64_MAX,
+        .limit = s->page_rows ? s->page_rows : most_page_rows(s),
     };
 
     memcpy(a.run_id, s->plan.run_id, UUID_LEN);
@@ -463,6 +477,7 @@ subscriber_page(struct hub *h, struct stream *s, struct news *n)
     s->page = n;
     s->page_at = 0;
     s->page_done = n->done;
+    fit_pages(s, n->n);
     s->missed = false;
     feed(h, s);
 }

@@ -71,6 +71,7 @@ struct stream {
     int64_t paced_ts_ms; /* time of the last replayed event; -1: none yet */
     struct news *page;   /* history in hand */
     size_t page_at;
+    int page_rows; /* of the next page at most */
     struct outbox outbox;
 };
 

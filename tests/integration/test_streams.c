@@ -254,6 +254,49 @@ begin_of_a_stream_depends_on_cursor_and_snapshot_wish(void **state)
     }
 }
 
+static bool
+first_has_all(struct sse *s, void *ctx)
+{
+    return s->clients[0]->n >= *(const size_t *)ctx;
+}
+
+/* A page of history ends where enough bytes are on their way: the next one shall not read again
+ * what this one left. */
+static void
+long_events_are_not_read_again_for_each_page(void **state)
+{
+    enum { EVENTS = 60, READ_MAX = 600 };
+    static const char read[] =
+        "select coalesce(sum(t.idx_scan), 0) from pg_stat_all_tables t join pg_class c on "
+        "c.reltoastrelid = t.relid where c.relname like 'run_events_canonical%'";
+    size_t wanted = EVENTS;
+    struct posted run;
+    struct sse_client *c;
+    long before, now;
+
+    (void)state;
+    expect_posted(&world, DECISION, NULL, &run);
+    expect_sql(&world, "60",
+               "with moved as (update macp.run_observers o set last_seq = 1000 + 60, owner = null, "
+               "closed = true from macp.runs r where r.id = '%s' and o.run_key = r.run_key "
+               "returning o.run_key, o.day), made as (insert into macp.run_events_canonical (day, "
+               "run_key, seq, ts, type, source_kind, source_name, data) select day, run_key, 1000 "
+               "+ n, now(), 'message.sent', 'runtime', 'x', jsonb_build_object('text', (select "
+               "string_agg(md5(n || ' ' || i), '') from generate_series(1, 3200) i)) from moved, "
+               "generate_series(1, 60) n returning 1) select count(*) from made",
+               run.run);
+    before = expect_sql_int(&world, "%s", read);
+    c = sse_add(&sse, run.run, "stream", "?includeSnapshot=false&afterSeq=1000");
+    sse_connect(c, 0);
+    wait_for(first_has_all, &wanted, "all events");
+    assert_false(c->disorder);
+    /* Once for the run's state, and what the pages read; counted a little later. */
+    while ((now = expect_sql_int(&world, "%s", read)) < before + 2 * EVENTS)
+        process_pause(50);
+    if (now - before > READ_MAX)
+        fail_msg("%ld events were read to send %d", now - before, EVENTS);
+}
+
 /* --- refusals --------------------------------------------------------------------------------- */
 
 struct refusal {
@@ -662,6 +705,7 @@ main(int argc, char **argv)
         WITH_CLIENTS(headers_are_those_of_an_event_stream),
         WITH_CLIENTS(client_of_a_finished_run_is_kept_with_heartbeats),
         WITH_CLIENTS(begin_of_a_stream_depends_on_cursor_and_snapshot_wish),
+        WITH_CLIENTS(long_events_are_not_read_again_for_each_page),
         cmocka_unit_test(what_cannot_be_streamed_is_refused_in_json_before_any_frame),
         cmocka_unit_test(full_process_answers_503_until_somebody_leaves),
         WITH_CLIENTS(resumed_client_sees_every_event_once),
