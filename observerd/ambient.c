@@ -343,7 +343,7 @@ mail_of_row(const struct db_result *rows, int row, const char *session_id)
     return m;
 }
 
-/* What does not fit stays in the table; the second look finds it. */
+/* What does not fit stays in the table; another look finds it. */
 static void
 hand_over(struct ambient *a, const struct db_result *rows)
 {
@@ -356,8 +356,10 @@ hand_over(struct ambient *a, const struct db_result *rows)
         if (!look)
             continue;
         m = mail_of_row(rows, row, look->session_id);
-        if (!shard_post(look->shard, &m->mail))
+        if (!shard_post(look->shard, &m->mail)) {
+            look->again = true;
             free(m);
+        }
     }
     pthread_mutex_unlock(&a->mu);
 }

@@ -351,15 +351,6 @@ batch_split_first(struct batch *b, struct batch *out)
 /* --- sending ----------------------------------------------------------------------------- */
 
 static void
-time_or_null(struct rows *t, int64_t wall_ms)
-{
-    if (wall_ms)
-        rows_time(t, wall_ms);
-    else
-        rows_null(t);
-}
-
-static void
 int8_or_null(struct rows *t, int64_t v)
 {
     if (v)
@@ -385,8 +376,8 @@ add_run(struct rows *t, const struct batch_run *r)
     rows_int8(t, r->run_key);
     rows_text(t, run_status_name(r->status));
     rows_int4(t, r->transitions);
-    time_or_null(t, r->started_ms);
-    time_or_null(t, r->ended_ms);
+    rows_time_or_null(t, r->started_ms);
+    rows_time_or_null(t, r->ended_ms);
     rows_text(t, r->error_message);
     rows_text(t, r->failure_reason);
     if (r->outcome_positive < 0)
@@ -417,8 +408,8 @@ add_session(struct rows *t, const struct batch_run *r)
 {
     rows_int8(t, r->run_key);
     rows_text(t, r->session_state);
-    time_or_null(t, r->session_expires_ms);
-    time_or_null(t, r->seen_ms);
+    rows_time_or_null(t, r->session_expires_ms);
+    rows_time_or_null(t, r->seen_ms);
 }
 
 static void
@@ -438,8 +429,8 @@ add_metrics(struct rows *t, const struct batch_run *r)
     rows_float8(t, m->completion_tokens);
     rows_float8(t, m->total_tokens);
     rows_float8(t, m->estimated_cost_usd);
-    time_or_null(t, m->has_events ? m->first_event_ms : 0);
-    time_or_null(t, m->has_events ? m->last_event_ms : 0);
+    rows_time_or_null(t, m->has_events ? m->first_event_ms : 0);
+    rows_time_or_null(t, m->has_events ? m->last_event_ms : 0);
     rows_text(t, m->session_state[0] ? m->session_state : NULL);
     rows_bool(t, m->frozen);
     rows_bool(t, m->ended);

@@ -147,6 +147,15 @@ rows_time(struct rows *r, int64_t wall_ms)
 }
 
 void
+rows_time_or_null(struct rows *r, int64_t wall_ms)
+{
+    if (wall_ms > 0 && wall_ms < (int64_t)200000000000000)
+        rows_time(r, wall_ms);
+    else
+        rows_null(r);
+}
+
+void
 rows_uuid(struct rows *r, const char *uuid)
 {
     uint8_t bytes[16];

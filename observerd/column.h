@@ -55,6 +55,8 @@ void rows_float8(struct rows *r, double v);
 void rows_date(struct rows *r, int64_t day);
 /* Wall clock milliseconds. */
 void rows_time(struct rows *r, int64_t wall_ms);
+/* Null for 0, and for what somebody else's clock says that no timestamp can hold. */
+void rows_time_or_null(struct rows *r, int64_t wall_ms);
 void rows_uuid(struct rows *r, const char *uuid);
 void rows_text(struct rows *r, const char *s);                  /* NULL is SQL null; also json */
 void rows_bytes_value(struct rows *r, const void *p, size_t n); /* bytea, text, json */

@@ -92,11 +92,7 @@ add_raw(struct record *r, const struct raw_row *raw)
     key_text(r, t, e ? e->message_type : NULL);
     rows_text(t, e ? e->mode : NULL);
     rows_time(t, raw->received_ms ? raw->received_ms : r->now_ms);
-    /* A sender's clock may say anything; what no timestamp can hold is not one. */
-    if (e && e->timestamp_unix_ms > 0 && e->timestamp_unix_ms < (int64_t)200000000000000)
-        rows_time(t, e->timestamp_unix_ms);
-    else
-        rows_null(t);
+    rows_time_or_null(t, e ? e->timestamp_unix_ms : 0);
     rows_bool(t, raw->undecodable);
     rows_bytes_value(t, raw->body, raw->body_len);
     r->batch->events++;
@@ -336,15 +332,6 @@ json_row(struct rows *t, json_t *v)
 }
 
 static void
-time_row(struct rows *t, int64_t wall_ms)
-{
-    if (wall_ms > 0 && wall_ms < (int64_t)200000000000000)
-        rows_time(t, wall_ms);
-    else
-        rows_null(t);
-}
-
-static void
 bound_row(struct record *r, const Macp__V1__SessionMetadata *meta)
 {
     struct rows *t = &r->batch->tables[BATCH_BOUND];
@@ -365,8 +352,8 @@ bound_row(struct record *r, const Macp__V1__SessionMetadata *meta)
     json_row(t, keys);
     rows_text(t, session_state_name((int)meta->state));
     rows_text(t, r->s->shard->capabilities ? r->s->shard->capabilities : "{}");
-    time_row(t, meta->started_at_unix_ms);
-    time_row(t, meta->expires_at_unix_ms);
+    rows_time_or_null(t, meta->started_at_unix_ms);
+    rows_time_or_null(t, meta->expires_at_unix_ms);
     rows_time(t, r->now_ms);
 }
 

@@ -126,6 +126,21 @@ add_values(struct rows *r, int64_t key, int64_t v, const char *text)
 }
 
 static void
+test_times_that_no_timestamp_holds_are_null(void **state UNUSED)
+{
+    static const enum column_type time[] = {COLUMN_TIMESTAMPTZ};
+    static const int64_t given[] = {0, -1, INT64_MAX, 199999999999999, 200000000000000, 1000};
+    struct rows r;
+
+    rows_init(&r, time, 1);
+    for (size_t i = 0; i < ARRAY_LEN(given); i++)
+        rows_time_or_null(&r, given[i]);
+    assert_string_equal(unnested(&r, 0, "timestamptz"),
+                        "null|null|null|8307-10-01 19:33:19.999+00|null|1970-01-01 00:00:01+00");
+    rows_fini(&r);
+}
+
+static void
 add_nulls(struct rows *r, int64_t key)
 {
     rows_int8(r, key);
@@ -272,6 +287,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_type_comes_out_as_it_went_in),
+        cmocka_unit_test(test_times_that_no_timestamp_holds_are_null),
         cmocka_unit_test(test_empty_table_is_an_empty_array),
         cmocka_unit_test(test_one_runs_rows_leave_and_the_others_keep_their_order),
         cmocka_unit_test(test_copies_of_one_runs_rows_are_appended),
