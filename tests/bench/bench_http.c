@@ -5,18 +5,20 @@
  * state of a typical finished run, and a durable POST of a new one. Every row has two floors, taken
  * in the same run: lighttpd sending the same bytes from a file, and pgbench doing the same
  * statement on the same database from as many connections. Processor time is per request and
- * process.
+ * process. Before these the run is read beside CANCELS cancels whose agents do not answer.
  *
  * Prints a table and asserts nothing: figures are for people. Needs wrk and pgbench. Run it from
  * the top of the tree. --short: a second each, to see that it works.
  */
 #include <ctype.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sql.gen.h"
+#include "tests/support/agent.h"
 #include "tests/support/load.h"
 #include "tests/support/machine.h"
 #include "tests/support/runtime_ctl.h"
@@ -25,7 +27,7 @@
 #define DECISION "macp.mode.decision.v1"
 #define PGBENCH  "/usr/lib/postgresql/15/bin/pgbench"
 
-enum { SECONDS = 5, WAIT_MS = 60000 };
+enum { SECONDS = 5, WAIT_MS = 60000, CANCELS = 100 };
 
 struct figures {
     int seconds;
@@ -268,16 +270,99 @@ measure_post(struct world *w, const struct figures *f, const char *what, double 
     return ok;
 }
 
+/* --- beside cancels that hang ------------------------------------------------------------------
+ */
+
+struct cancel {
+    pthread_t thread;
+    const struct world *world;
+    char run[UUID_LEN];
+    bool started;
+};
+
+static void *
+cancel_main(void *arg)
+{
+    struct cancel *c = arg;
+    struct http http = c->world->http;
+    AUTO_HTTP_REPLY r = {0};
+    char path[64];
+    struct err err;
+
+    snprintf(path, sizeof path, "/runs/%s/cancel", c->run);
+    if (!http_send(
+            &http,
+            &(struct http_request){.method = "POST", .path = path, .body = "{}", .body_len = 2}, &r,
+            &err))
+        fprintf(stderr, "bench_http: cancel: %s\n", err.msg);
+    return NULL;
+}
+
+static bool
+post_cancellable(struct world *w, const char *callback, struct cancel *c, struct err *err)
+{
+    AUTO_HTTP_REPLY r = {0};
+    json_t *d = world_descriptor(DECISION, NULL);
+    bool ok;
+
+    json_object_set_new(json_object_get(d, "session"), "metadata",
+                        json_pack("{s:{s:s}}", "cancelCallback", "url", callback));
+    ok = http_post(&w->http, "/runs", d, &r, err);
+    json_decref(d);
+    if (!ok || r.status != 201)
+        return ok && err_set(err, ERR_IO, "POST /runs: %d", r.status);
+    snprintf(c->run, sizeof c->run, "%s", json_string_value(json_object_get(r.json, "runId")));
+    return true;
+}
+
+/* People cancel runs whose agents do not answer, while others read. */
+static bool
+measure_beside_cancels(struct world *w, const struct figures *f, struct err *err)
+{
+    static struct cancel cancels[CANCELS];
+    char path[128], callback[128];
+    struct agent *agent = NULL;
+    struct load_figures m;
+    bool ok = agent_start(w->control_path, &agent, err);
+
+    if (ok)
+        agent_url(agent, "/hang", callback, sizeof callback);
+    for (int i = 0; ok && i < CANCELS; i++) {
+        cancels[i].world = w;
+        ok = post_cancellable(w, callback, &cancels[i], err);
+    }
+    for (int i = 0; ok && i < CANCELS; i++)
+        cancels[i].started =
+            pthread_create(&cancels[i].thread, NULL, cancel_main, &cancels[i]) == 0;
+    snprintf(path, sizeof path, "/runs/%s", f->run);
+    ok =
+        ok &&
+        load_wrk(w, &(struct load_spec){.port = w->web_port, .target = path, .seconds = f->seconds},
+                 &m, err);
+    if (ok)
+        print_row("GET beside hanging cancels", 0, &m);
+    for (int i = 0; i < CANCELS; i++)
+        if (cancels[i].started)
+            pthread_join(cancels[i].thread, NULL);
+    if (ok)
+        printf("  %d cancels, %d callbacks that hang; p99 target 50 ms\n", CANCELS,
+               agent_calls(agent, "/hang"));
+    agent_stop(agent);
+    return ok;
+}
+
 static bool
 measure(struct world *w, struct figures *f, struct err *err)
 {
     if (!world_wait_ready(w, err) || !play_run(w, f, err) || !start_files(w, f, err))
         return false;
-    world_stop_observerd(w, WAIT_MS); /* it would look after every run that is posted */
     printf("\n%d connections, %d s each; microseconds of processor time per request\n\n%-34s %8s "
            "%8s %8s %8s %7s %8s %8s %8s\n",
            LOAD_CONNECTIONS, f->seconds, "", "per s", "target", "p50 ms", "p99 ms", "failed",
            "web us", "fcgi us", "pg us");
+    if (!measure_beside_cancels(w, f, err))
+        return false;
+    world_stop_observerd(w, WAIT_MS); /* it would look after every run that is posted */
     return measure_get(w, f, "GET /runs/:id", "", 8000, SQL_RUN_GET, err) &&
            measure_get(w, f, "GET /runs/:id/state", "/state", 4000, SQL_RUN_STATE, err) &&
            measure_post(w, f, "POST /runs (p99 target 40 ms)", 2500, err);
