@@ -27,19 +27,24 @@ with filtered as not materialized (
        and ($9::text is null
             or l.words like '%' || like_escape(lower($9)) || '%' and position(chr(1) in $9) = 0)
 ), found as materialized (
-    -- Of these keys only those of the direction that is asked for are left in the plan.
-    select run_key,
-           row_number() over (order by case when $11::text = 'desc' then at end desc,
-                                       case when $11 = 'desc' then id end, at, id desc) as place
-      from filtered
-     order by case when $11 = 'desc' then at end desc, case when $11 = 'desc' then id end, at, id desc
-     limit greatest(10001, $12::bigint + $13::bigint + 1)
+    -- The page, and the last one counted. Of these keys only those of the direction that is asked for
+    -- are left in the plan.
+    select run_key, place
+      from (select run_key, row_number() over w as place, lead(run_key) over w is null as last
+              from (select run_key, at, id
+                      from filtered
+                     order by case when $11::text = 'desc' then at end desc,
+                           case when $11 = 'desc' then id end, at, id desc
+                     limit greatest(10001, $12::bigint + $13::bigint + 1)) f
+            window w as (order by case when $11 = 'desc' then at end desc,
+                         case when $11 = 'desc' then id end, at, id desc)) f
+     where last or place > $13::bigint and place <= $12::bigint + $13::bigint
 )
 select r.id, r.status, r.mode, r.runtime_kind, r.runtime_version, r.session_id, r.trace_id,
        r.idempotency_key, o.last_seq, r.source_kind, r.source_ref, to_json(r.tags), r.descriptor,
        r.metadata, r.failure_reason, r.error_code, r.error_message, r.created_at, r.started_at,
        r.ended_at, r.updated_at, r.archived_at, t.total
-  from (select count(*) as total from found) t
+  from (select coalesce(max(place), 0) as total from found) t
   left join (found p join runs r using (run_key) join run_observers o using (run_key))
     on p.place > $13::bigint and p.place <= $12::bigint + $13::bigint
  order by p.place;
