@@ -67,7 +67,7 @@ WEB_RUNS  := $(foreach run,requests|cgi reading|cgi \
              $(if $(SANITIZE),,requests|apache operations|apache streams|apache slow|apache),\
              "$(BUILD)/tests/integration/test_$(subst |, --web ,$(run))")
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-TOOLS     := $(BUILD)/tests/scripted-runtime $(BUILD)/tests/full_disk.so \
+TOOLS     := $(BUILD)/tests/scripted-runtime $(BUILD)/tests/full_disk.so $(BUILD)/tests/clock_jump.so \
              $(patsubst tests/support/%_main.c,$(BUILD)/tests/%,$(SUPPORT_MAINS))
 PROGRAMS  := $(BUILD)/macp-observerd $(BUILD)/macp-fcgi
 
@@ -140,8 +140,8 @@ $(BUILD)/tests/scripted-runtime: $(call objs,$(RUNTIME_C)) $(BUILD)/libproto.a $
 	@mkdir -p $(@D)
 	$(LINK) $^ $(LIBS_OBS)
 
-# Goes into a server that is not ours, so without sanitizers.
-$(BUILD)/tests/full_disk.so: tests/fault/full_disk.c
+# Go into programs by LD_PRELOAD, some of them not ours, so without sanitizers.
+$(BUILD)/tests/full_disk.so $(BUILD)/tests/clock_jump.so: $(BUILD)/tests/%.so: tests/fault/%.c
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -O2 -fPIC -shared -D_GNU_SOURCE $(WARN) -o $@ $< -ldl

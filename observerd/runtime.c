@@ -16,6 +16,7 @@
 
 #include "macp/v1/core.pb-c.h"
 #include "macp/v1/policy.pb-c.h"
+#include "observerd/futex.h"
 #include "observerd/runtime_channel.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
@@ -180,6 +181,7 @@ rt_queue_new(const struct rt_options *o, struct rt_queue **out, struct err *err)
     struct rt_queue *q = xcalloc(1, sizeof *q);
 
     gpr_set_log_function(log_of_grpc);
+    futex_init();
     grpc_init();
     q->o = *o;
     q->cq = grpc_completion_queue_create_for_next(NULL);
