@@ -315,6 +315,7 @@ statement_timeout(int timeout_ms)
 struct parameters {
     struct buf options;              /* server settings */
     struct buf host, hostaddr, port; /* empty: as the address has them */
+    size_t hosts;                    /* how many the address names */
 };
 
 static void
@@ -328,10 +329,11 @@ parameters_fini(struct parameters *p)
 #define AUTO_PARAMETERS CLEANUP(parameters_fini) struct parameters
 
 /*
- * A list of the address with its first n parts at the end. libpq tries hosts in their order, and
- * one that does not even refuse takes all the time there is: the next attempt begins behind it.
+ * A list of the address with its first n parts at the end; how many it has. libpq tries hosts in
+ * their order, and one that does not even refuse takes all the time there is: the next attempt
+ * begins behind it.
  */
-static void
+static size_t
 turn_list(const char *list, size_t n, struct buf *out)
 {
     size_t parts = 1;
@@ -345,6 +347,7 @@ turn_list(const char *list, size_t n, struct buf *out)
     buf_str(out, from);
     if (from > list)
         buf_printf(out, ",%.*s", (int)(from - list - 1), list);
+    return parts;
 }
 
 static void
@@ -353,9 +356,9 @@ read_option(const struct db *db, const PQconninfoOption *o, struct parameters *p
     if (strcmp(o->keyword, "options") == 0)
         buf_printf(&p->options, "%s ", o->val);
     if (strcmp(o->keyword, "host") == 0)
-        turn_list(o->val, db->silent_hosts, &p->host);
+        p->hosts = turn_list(o->val, db->silent_hosts, &p->host);
     if (strcmp(o->keyword, "hostaddr") == 0)
-        turn_list(o->val, db->silent_hosts, &p->hostaddr);
+        p->hosts = turn_list(o->val, db->silent_hosts, &p->hostaddr);
     if (strcmp(o->keyword, "port") == 0)
         turn_list(o->val, db->silent_hosts, &p->port);
 }
@@ -371,6 +374,7 @@ make_parameters(const struct db *db, struct parameters *p)
     PQconninfoOption *given = NULL;
     struct buf *out = &p->options;
 
+    p->hosts = 1;
     buf_lit(out, "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
                  "-c tcp_keepalives_count=3 -c tcp_user_timeout=60000 ");
     if (db->url[0]) {
@@ -414,9 +418,12 @@ connect_failed(struct db *db, PGconn *conn, struct err *err)
 }
 
 static bool
-connect_wait(struct db *db, PGconn *conn, struct err *err)
+connect_wait(struct db *db, PGconn *conn, size_t hosts, struct err *err)
 {
-    int64_t deadline = deadline_of(db);
+    /* Each host gets its share of the time, and none much when there are others. */
+    enum { HOST_MS = 5000 };
+    int share = db->timeout_ms / (int)hosts;
+    int64_t deadline = clock_mono_ms() + (hosts > 1 && share > HOST_MS ? HOST_MS : share);
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
     while (PQstatus(conn) != CONNECTION_BAD && state != PGRES_POLLING_OK) {
@@ -442,15 +449,13 @@ connect_wait(struct db *db, PGconn *conn, struct err *err)
 
 static bool send_listen(struct db *db, const char *channel, struct err *err);
 
-bool
-db_connect(struct db *db, struct err *err)
+/* Once around, until a host says nothing. */
+static bool
+connect_from(struct db *db, size_t *hosts, struct err *err)
 {
     AUTO_PARAMETERS more = {0};
     PGconn *conn;
 
-    if (db_is_connected(db))
-        return true;
-    db_disconnect(db);
     if (!make_parameters(db, &more))
         return err_set(err, ERR_DB, "the database address is malformed");
 
@@ -469,8 +474,29 @@ db_connect(struct db *db, struct err *err)
     conn = PQconnectStartParams(keys, values, 1);
     if (!conn)
         BUG("out of memory");
-    if (!connect_wait(db, conn, err))
+    *hosts = more.hosts;
+    return connect_wait(db, conn, more.hosts, err);
+}
+
+bool
+db_connect(struct db *db, struct err *err)
+{
+    size_t hosts = 1, tried = 0, silent;
+    struct err why; /* of one host: another may answer */
+
+    if (db_is_connected(db))
+        return true;
+    do {
+        silent = db->silent_hosts;
+        db_disconnect(db);
+        if (connect_from(db, &hosts, &why))
+            break;
+    } while (db->silent_hosts > silent && ++tried < hosts);
+    if (!db->conn) {
+        if (err)
+            *err = why;
         return false;
+    }
     for (size_t i = 0; i < db->n_channels; i++) {
         if (!send_listen(db, db->channels[i], err)) {
             db_disconnect(db); /* a connection that does not hear must not look alive */

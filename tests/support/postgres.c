@@ -574,6 +574,40 @@ postgres_restore(struct postgres *pg, const char *name, struct err *err)
            admin_script(pg, err, "ALTER DATABASE %s RENAME TO %s", other, name);
 }
 
+struct postgres *
+postgres_standby(const struct postgres *pg, int port, struct err *err)
+{
+    struct postgres *standby = xcalloc(1, sizeof *standby);
+    char data[PATH_LEN], from[POSTGRES_URL_LEN], url[POSTGRES_URL_LEN];
+    const char *args[] = {"pg_basebackup", "-d",        from, "-D", data, "-R", "-c",
+                          "fast",          "--no-sync", NULL};
+
+    standby->have_template = true;
+    standby->settings = pg->settings;
+    standby->durable = pg->durable;
+    standby->port = process_free_port();
+    memcpy(standby->password, pg->password, sizeof standby->password);
+    if (!find_programs(standby, err) || !make_directory(standby, err))
+        goto failed;
+    snprintf(data, sizeof data, "%s/data", standby->dir);
+    postgres_tcp_url(pg, "postgres", POSTGRES_ADMIN, port, from);
+    standby->admin =
+        db_new(postgres_url(standby, "postgres", POSTGRES_ADMIN, url), "test-admin", ADMIN_MS);
+    /* Its own settings stand behind the copied ones, and win. */
+    if (run_client(standby, args, err) && write_settings(standby, err) && postgres_up(standby, err))
+        return standby;
+
+failed:
+    postgres_stop(standby);
+    return NULL;
+}
+
+bool
+postgres_promote(struct postgres *standby, struct err *err)
+{
+    return admin_script(standby, err, "select pg_promote()");
+}
+
 bool
 postgres_value(struct db *db, const char *sql, char *out, size_t size, struct err *err)
 {

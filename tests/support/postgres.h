@@ -79,6 +79,15 @@ bool postgres_dump(struct postgres *pg, const char *name, struct err *err) MUST_
  */
 bool postgres_restore(struct postgres *pg, const char *name, struct err *err) MUST_CHECK;
 
+/*
+ * Another server that follows this one, asynchronously, over a port that leads here; to be stopped
+ * like any other. This one needs options.tcp and POSTGRES_REPLICATED among its settings.
+ */
+#define POSTGRES_REPLICATED "wal_level = replica\nmax_wal_senders = 4\n"
+struct postgres *postgres_standby(const struct postgres *pg, int port, struct err *err) MUST_CHECK;
+/* It follows no longer and takes writes. */
+bool postgres_promote(struct postgres *standby, struct err *err) MUST_CHECK;
+
 /* Address of a database for a role. Returns out. */
 const char *postgres_url(const struct postgres *pg, const char *database, const char *role,
                          char out[POSTGRES_URL_LEN]);
