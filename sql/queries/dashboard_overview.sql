@@ -108,40 +108,25 @@ with named as materialized (
             or c.ended_at >= date_bin(s.step, s.until, 'epoch') + s.step)
        and (select sum(elsewhere) from kinds) > 0
      group by 1
-), mark as not materialized (
-    select s.run_key, s.ts, 1 as signal, null::integer as decision
-      from run_signals s
-     where s.ts >= coalesce($1::timestamptz,
-                   coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and s.ts < coalesce($3::timestamptz, now())
-     union all
-    -- A flag that is not there means false.
-    select d.run_key, d.ts, null, case when d.outcome_positive then 1 else -1 end
-      from run_decisions d
-     where d.ts >= coalesce($1::timestamptz,
-                   coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and d.ts < coalesce($3::timestamptz, now())
 ), marks as materialized (
-    select date_bin(('1 ' || $4::text)::interval, m.ts, 'epoch') as bucket,
-           count(m.signal) as signals, sum(m.decision) as decisions
-      from (-- One of these is left in the plan.
-            select m.ts, m.signal, m.decision
-              from mark m
-             where $5::text is null
-               and $6::text is null
-               and not exists (select from run_list l
-                                where l.run_key = m.run_key and (l.sandbox or l.archived))
-             union all
-            select m.ts, m.signal, m.decision
-              from mark m
-              join chosen c using (run_key)
-             where $5 is null and $6 is not null
-             union all
-            select m.ts, m.signal, m.decision
-              from mark m
-              join named n using (run_key)
-             where $5 is not null) m
-     group by 1
+    select b.bucket, m.signals, m.decisions
+      from buckets b
+     cross join lateral (
+           select count(m.signal) as signals, sum(m.decision) as decisions
+             from (select s.run_key, 1 as signal, null::integer as decision
+                     from run_signals s
+                    where s.ts >= b.since and s.ts < b.until
+                   union all
+                   -- A flag that is not there means false.
+                   select d.run_key, null, case when d.outcome_positive then 1 else -1 end
+                     from run_decisions d
+                    where d.ts >= b.since and d.ts < b.until
+                   offset 0) m -- so that both are held against the same list of runs
+            where case when $5::text is not null then m.run_key in (select n.run_key from named n)
+                       when $6::text is not null then m.run_key in (select c.run_key from chosen c)
+                       else not exists (select from run_list l
+                                         where l.run_key = m.run_key and (l.sandbox or l.archived))
+                  end) m
 ), points (chart, bucket, label, value) as (
     select v.chart, bucket, null::text, v.value
       from volume

@@ -684,6 +684,9 @@ events_between_two_cursors_are_those_that_neither_sent(void **state)
         json_array_foreach (json_object_get(rest, "data"), n, event)
             assert_true(
                 json_equal(json_object_get(event, "id"), json_array_get(all, 3024 - 700 - 1 - n)));
+        assert_string_equal(json_string_value(json_object_get(
+                                json_array_get(json_object_get(first, "data"), 0), "ts")),
+                            "2001-09-09T01:00:00.000Z");
         /* Neither changes what is counted: a thousand, of a scenario 500 or what a page shows. */
         assert_int_equal(json_integer_value(json_object_get(first, "total")), i ? 1001 : 501);
         assert_int_equal(json_integer_value(json_object_get(last, "total")), i ? 1001 : 701);
