@@ -1,9 +1,9 @@
 /*
  * A wall clock that a test sets: loaded into one program by LD_PRELOAD.
  *
- * The file that CLOCK_JUMP names holds the seconds (int64_t) that are added to the real time. Waits
- * until a time of the wall clock are done over, as the kernel does when the clock is set: those of
- * gRPC's library go through futexes.
+ * A file "clock" beside this library holds the seconds (int64_t) that are added to the real time.
+ * Waits until a time of the wall clock are done over, as the kernel does when the clock is set:
+ * those of gRPC's library go through futexes.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,7 +12,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -28,9 +29,16 @@ static long (*next_syscall)(long, ...);
 __attribute__((constructor)) static void
 find_next(void)
 {
-    const char *path = getenv("CLOCK_JUMP");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *at = fd >= 0 ? mmap(NULL, sizeof *ahead, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    char path[4096] = "";
+    Dl_info self;
+    void *at;
+    int fd;
+
+    if (dladdr((void *)find_next, &self))
+        snprintf(path, sizeof path, "%.*s/clock",
+                 (int)(strrchr(self.dli_fname, '/') - self.dli_fname), self.dli_fname);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    at = fd >= 0 ? mmap(NULL, sizeof *ahead, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
 
     *(void **)&next_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     *(void **)&next_syscall = dlsym(RTLD_NEXT, "syscall");

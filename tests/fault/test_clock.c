@@ -30,7 +30,7 @@ enum {
 };
 
 static struct world world;
-static char clock_file[] = "/tmp/macp-clock.XXXXXX";
+static char dir[] = "/tmp/macp-clock.XXXXXX", clock_file[40], library[40];
 static volatile int64_t *ahead;
 
 /* From now on the programs believe that it is so many seconds later, or earlier. */
@@ -134,20 +134,25 @@ calls_end_at_their_deadline_though_the_clock_was_set_back(void **state)
 static int
 set_up(void **state)
 {
-    static char preload[PATH_MAX + 64], file[64];
-    static const char *const env[] = {preload, file, "RUNTIME_REQUEST_TIMEOUT_MS=1000", NULL};
-    char build[PATH_MAX];
+    static char preload[64];
+    static const char *const env[] = {preload, "RUNTIME_REQUEST_TIMEOUT_MS=1000", NULL};
+    char build[PATH_MAX], built[PATH_MAX + 32];
     struct err err = {0};
-    int fd = mkstemp(clock_file);
+    int fd;
 
-    if (fd < 0 || ftruncate(fd, sizeof *ahead) < 0 || !world_find_build(build, sizeof build, &err))
+    if (!mkdtemp(dir) || !world_find_build(build, sizeof build, &err))
+        return -1;
+    snprintf(clock_file, sizeof clock_file, "%s/clock", dir);
+    snprintf(library, sizeof library, "%s/jump.so", dir);
+    snprintf(built, sizeof built, "%s/tests/clock_jump.so", build);
+    fd = open(clock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (symlink(built, library) < 0 || fd < 0 || ftruncate(fd, sizeof *ahead) < 0)
         return -1;
     ahead = mmap(NULL, sizeof *ahead, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (ahead == MAP_FAILED)
         return -1;
-    snprintf(preload, sizeof preload, "LD_PRELOAD=%s/tests/clock_jump.so", build);
-    snprintf(file, sizeof file, "CLOCK_JUMP=%s", clock_file);
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", library);
     /* A sanitizer wants to be the first library, and need not. */
     if (process_slow(1) > 1)
         setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", 1);
@@ -163,6 +168,8 @@ tear_down(void **state)
 {
     scene_close(state);
     unlink(clock_file);
+    unlink(library);
+    rmdir(dir);
     return 0;
 }
 

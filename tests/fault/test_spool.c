@@ -27,6 +27,8 @@ enum {
     STOP_WITHIN_MS = 10000,
     DRAIN_MS = 4000, /* of every observer here */
     SLACK_MS = 2000,
+    LARGE = 8192,   /* bytes of a payload */
+    MANY = 330,     /* of them in a session fill the spool, all sessions together */
     QUIET_MS = 400, /* a file that has not grown for so long, while nobody sends */
 };
 
@@ -197,6 +199,43 @@ postgres_that_comes_back_under_load_catches_up(void **state)
     crowd_free(&c);
 }
 
+static bool
+spool_has_refused(void *ctx UNUSED)
+{
+    AUTO_HTTP_REPLY r = {0};
+    struct err err;
+    struct http page;
+
+    http_init(&page, world.instances[0].metrics_port, "", process_slow(STOP_WITHIN_MS));
+    return http_get(&page, &r, &err, "/metrics") &&
+           !strstr(buf_cstr(&r.body), "\nmacp_observer_spool_refused_total 0\n");
+}
+
+/* Streams are not read any more, and the runtime cuts them; what it keeps is read again. */
+static void
+full_spool_waits_and_loses_nothing(void **state)
+{
+    struct crowd c;
+
+    (void)state;
+    set("compaction", json_false());
+    fresh_instance(0);
+    crowd_post(&c, &world, RUNS);
+    crowd_pump(&c, &(struct crowd_load){
+                       .envelopes = MANY, .rate = RATE, .payload = LARGE, .watched = true});
+    crowd_wait_stored(&c, RUNS);
+    down();
+    assert_true(process_poll(spool_has_refused, NULL, process_slow(PATIENCE_MS)));
+    print_message("%ld bytes in the spool\n", spool_size(0));
+    up();
+    crowd_pumped(&c);
+    crowd_expect_whole(&c, "full spool");
+    expect_spool_emptied(0);
+    leave(0);
+    set("compaction", json_true());
+    crowd_free(&c);
+}
+
 static void
 killed_while_spooling_restart(bool same_id)
 {
@@ -352,7 +391,8 @@ leaving_while_the_runtime_hangs_stores_what_came(void **state)
 static int
 set_up(void **state)
 {
-    static const char *const env[] = {"OBSERVERD_BATCH_EVENTS=200", NULL};
+    static const char *const env[] = {"OBSERVERD_BATCH_EVENTS=200",
+                                      "OBSERVERD_SPOOL_BYTES=16777216", NULL};
 
     if (scene_open(
             state, &world,
@@ -371,6 +411,7 @@ main(void)
         cmocka_unit_test(without_a_spool_there_are_gaps),
         cmocka_unit_test(sessions_that_end_while_postgres_is_away_are_stored_whole),
         cmocka_unit_test(postgres_that_comes_back_under_load_catches_up),
+        cmocka_unit_test(full_spool_waits_and_loses_nothing),
         cmocka_unit_test(killed_while_spooling_nothing_is_lost),
         cmocka_unit_test(killed_while_spooling_and_back_as_somebody_else_nothing_is_lost),
         cmocka_unit_test(spool_of_runs_that_another_instance_has_taken_stores_nothing_twice),

@@ -63,10 +63,11 @@ crowd_pump(struct crowd *c, const struct crowd_load *load)
 
     for (size_t i = load->first; i < end; i++)
         json_array_append_new(ids, json_string(c->runs[i].session));
-    answer = expect_control(c->w, json_pack("{s:s, s:o, s:i, s:i, s:b, s:b, s:b}", "cmd", "pump",
-                                            "ids", ids, "envelopes", load->envelopes, "rate",
-                                            load->rate, "commit", !load->open, "waitSubscribers",
-                                            load->watched, "wait", 0));
+    answer =
+        expect_control(c->w, json_pack("{s:s, s:o, s:i, s:i, s:i, s:b, s:b, s:b}", "cmd", "pump",
+                                       "ids", ids, "envelopes", load->envelopes, "rate", load->rate,
+                                       "payloadBytes", load->payload, "commit", !load->open,
+                                       "waitSubscribers", load->watched, "wait", 0));
     if (c->n_jobs == CROWD_PUMPS)
         BUG("more than %d pumps", CROWD_PUMPS);
     c->jobs[c->n_jobs++] = json_integer_value(json_object_get(answer, "job"));

@@ -38,6 +38,7 @@ struct crowd_load {
     size_t first, n; /* these runs; n 0: all from first on */
     int envelopes;   /* per session, all counted */
     int rate;        /* of all together per second; 0: flat out */
+    int payload;     /* bytes of each; 0: few */
     bool open;       /* without the commitment */
     bool watched;    /* only when every session is being read */
 };
