@@ -40,43 +40,42 @@ with named as materialized (
      cross join lateral generate_series(
                date_bin(s.step, greatest(s.since, k.since), 'epoch'),
                least(s.until, k.until), s.step) b
-), volume as materialized (
-    select b.bucket, v.*
-      from buckets b
+), created as materialized (
+    select b.bucket, c.*
+      from span s
+     cross join buckets b
      cross join lateral (
-           select count(*) as runs,
-                  count(*) filter (where status in ('queued', 'starting', 'binding_session'))
-                      as waiting,
-                  count(*) filter (where status = 'suspended') as suspended,
-                  count(*) filter (where status = 'completed') as completed,
-                  count(*) filter (where status = 'failed') as failed,
-                  count(*) filter (where status = 'cancelled') as cancelled,
+           select c.source, c.status, c.error_code, count(*) as runs, max(c.run_key) as example,
                   -- What may still change stands elsewhere.
                   sum(coalesce(c.tokens, (select m.total_tokens
                                             from run_metrics m
                                            where m.run_key = c.run_key))) as tokens,
-                  coalesce(sum(coalesce(c.cost_usd, (select m.estimated_cost_usd
-                                                       from run_metrics m
-                                                      where m.run_key = c.run_key))), 0) as usd
+                  sum(coalesce(c.cost_usd, (select m.estimated_cost_usd
+                                              from run_metrics m
+                                             where m.run_key = c.run_key))) as usd,
+                  -- How many ended in no bucket that ended looks into.
+                  count(c.took_ms) filter (
+                      where c.ended_at < date_bin(s.step, s.since, 'epoch')
+                         or c.ended_at >= date_bin(s.step, s.until, 'epoch') + s.step) as elsewhere
              from chosen c
-            where c.created_at >= b.since and c.created_at < b.until) v
-     where v.runs > 0
+            where c.created_at >= b.since and c.created_at < b.until
+            group by c.source, c.status, c.error_code) c
+), volume as materialized (
+    select bucket, sum(runs) as runs,
+           coalesce(sum(runs) filter (where status in ('queued', 'starting', 'binding_session')), 0)
+               as waiting,
+           coalesce(sum(runs) filter (where status = 'suspended'), 0) as suspended,
+           coalesce(sum(runs) filter (where status = 'completed'), 0) as completed,
+           coalesce(sum(runs) filter (where status = 'failed'), 0) as failed,
+           coalesce(sum(runs) filter (where status = 'cancelled'), 0) as cancelled,
+           sum(tokens) as tokens, coalesce(sum(usd), 0) as usd
+      from created
+     group by bucket
 ), kinds as materialized (
-    select c.source, c.status = 'failed' as failed, c.error_code, count(*) as runs,
-           max(c.run_key) as example,
-           -- How many ended in no bucket that ended looks into.
-           count(c.took_ms) filter (
-               where c.ended_at < date_bin(('1 ' || $4::text)::interval, coalesce($1::timestamptz,
-                             coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond'),
-                                           'epoch')
-                  or c.ended_at >= date_bin(('1 ' || $4)::interval,
-                                            coalesce($3::timestamptz, now()), 'epoch')
-                                       + ('1 ' || $4)::interval) as elsewhere
-      from chosen c
-     where c.created_at >= coalesce($1::timestamptz,
-                             coalesce($3::timestamptz, now()) - $2::bigint * interval '1 millisecond')
-       and c.created_at < coalesce($3::timestamptz, now())
-     group by c.source, c.status = 'failed', c.error_code
+    select source, status = 'failed' as failed, error_code, sum(runs) as runs,
+           max(example) as example
+      from created
+     group by source, status = 'failed', error_code
 ), ended as materialized (
     -- Whole buckets: what began in the span may have ended behind it.
     select b.bucket, e.*
@@ -106,7 +105,7 @@ with named as materialized (
      where c.took_ms is not null
        and (c.ended_at < date_bin(s.step, s.since, 'epoch')
             or c.ended_at >= date_bin(s.step, s.until, 'epoch') + s.step)
-       and (select sum(elsewhere) from kinds) > 0
+       and (select sum(elsewhere) from created) > 0
      group by 1
 ), marks as materialized (
     select b.bucket, m.signals, m.decisions
