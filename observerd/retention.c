@@ -20,6 +20,7 @@ enum {
     HOURLY_MS = 3600000,
     RETRY_MS = 10000,
     LOOK_MS = 1000, /* settings may have changed */
+    SUM_PAUSE_MS = 10,
     COMMAND_TIMEOUT_MS = 60000,
 };
 
@@ -113,6 +114,22 @@ count_astray(struct retention *r, struct err *err)
     return true;
 }
 
+/* Block by block: each is a transaction that holds up whoever removes runs. */
+static bool
+sum_up(struct retention *r, struct err *err)
+{
+    bool more;
+
+    do {
+        AUTO_DB_RESULT *rows = NULL;
+
+        if (!db_run(r->db, SQL_AGENTS_SUM_UP, NULL, &rows, err))
+            return false;
+        more = db_bool(rows, 0, 0);
+    } while (more && wait_ms(r, SUM_PAUSE_MS));
+    return true;
+}
+
 static void
 hourly(struct retention *r)
 {
@@ -127,7 +144,7 @@ hourly(struct retention *r)
             log_err(LOG_WARN, &err, "hourly work not done");
             ok = false;
         }
-    if (ok && !count_astray(r, &err)) {
+    if (ok && !(sum_up(r, &err) && count_astray(r, &err))) {
         log_err(LOG_WARN, &err, "hourly work not done");
         ok = false;
     }

@@ -4,25 +4,27 @@
 --         confidence of their signals (0 without any), mean latency of their model calls (null
 --         without any)
 --
--- From the fact tables: one row per participant and run instead of all events.
-with took_part as (
-    select participant_id, count(*) as runs, sum(messages)::bigint as messages
-      from run_participants
-     group by participant_id
-), signalled as (
-    select participant_id, count(*) as signals, avg(confidence) as confidence
-      from run_signals
-     where participant_id is not null
-     group by participant_id
-), called as (
-    select participant_id, avg(latency_ms) as latency_ms
-      from run_llm_calls
-     where latency_ms is not null and participant_id is not null
-     group by participant_id
+-- From the fact tables, and for blocks of runs that were summed up from these sums.
+with blocks as materialized (
+    select b as block, exists (select from agent_blocks_summed s where s.block = b) as summed
+      from generate_series(0, (select max(run_key) from run_list) >> 14) b
+), figures as (
+    select a.participant_id, a.runs, a.messages, a.signals, a.confidences, a.confidence, a.latencies,
+           a.latency_ms
+      from agent_blocks a
+      join blocks b using (block)
+     where b.summed
+    union all
+    select a.participant_id, a.runs, a.messages, a.signals, a.confidences, a.confidence, a.latencies,
+           a.latency_ms
+      from blocks b
+     cross join lateral agents_of_block(b.block) a
+     where not b.summed
 )
-select p.participant_id, p.runs, coalesce(s.signals, 0), p.messages, coalesce(s.confidence, 0),
-       round(c.latency_ms)
-  from took_part p
-  left join signalled s using (participant_id)
-  left join called c using (participant_id)
- order by p.runs desc, p.participant_id;
+select participant_id, sum(runs)::bigint, sum(signals)::bigint, sum(messages)::bigint,
+       coalesce(sum(confidence) / nullif(sum(confidences), 0), 0),
+       round(sum(latency_ms) / nullif(sum(latencies), 0))
+  from figures
+ group by participant_id
+having sum(runs) > 0
+ order by 2 desc, participant_id;

@@ -177,6 +177,8 @@ load(struct world *w, long runs, struct err *err)
     AUTO_BUF sql = {0};
     char events[32];
     bool ok = read_generator(runs, &sql, err) && db_script(db, buf_cstr(&sql), err) &&
+              /* What the observer does every hour. */
+              db_script(db, "select macp.sum_up_agents() from generate_series(0, 1000)", err) &&
               db_script(db, "vacuum analyze", err) &&
               world_sql(w, events, sizeof events, err,
                         "select sum(reltuples)::bigint from pg_class where relname ~ "

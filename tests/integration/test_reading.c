@@ -523,6 +523,80 @@ messages_of_agents_are_those_they_sent(void **state)
     }
 }
 
+/* What the dashboard says of one participant: runs, signals, messages, confidence, latency. */
+static void
+expect_agent(const char *id, const char *wanted)
+{
+    json_t *agents = expect_get(&world, 200, "/dashboard/agents/metrics"), *agent;
+    char got[128] = "nothing";
+    size_t i;
+
+    json_array_foreach (agents, i, agent)
+        if (strcmp(json_string_value(json_object_get(agent, "participantId")), id) == 0)
+            snprintf(got, sizeof got, "%lld %lld %lld %g %g",
+                     json_integer_value(json_object_get(agent, "runs")),
+                     json_integer_value(json_object_get(agent, "signals")),
+                     json_integer_value(json_object_get(agent, "messages")),
+                     json_number_value(json_object_get(agent, "averageConfidence")),
+                     json_number_value(json_object_get(agent, "averageLatencyMs")));
+    json_decref(agents);
+    assert_string_equal(got, wanted);
+}
+
+/* A run of three hours ago with that key, and what one participant did in it. */
+static void
+put_old_run(int run_key, bool closed)
+{
+    expect_sql(&world, "t",
+               "with given as (select %d as run_key), run as (insert into macp.runs (run_key, id, "
+               "session_id, origin, status, mode, mode_name, runtime_kind, trace_id, created_at) "
+               "overriding system value select run_key, gen_random_uuid(), 'block-' || run_key, "
+               "'discovered', 'completed', 'live', 'm', 'rust', 'x', now() - interval '3 hours' "
+               "from given), observer as (insert into macp.run_observers (run_key, day, closed) "
+               "select run_key, current_date, %s from given), took_part as (insert into "
+               "macp.run_participants (run_key, participant_id, declared, status, messages) select "
+               "run_key, 'agent://of-a-block', true, 'completed', 5 from given), signals as "
+               "(insert into macp.run_signals (run_key, seq, ts, name, participant_id, confidence) "
+               "select run_key, seq, now(), 's', 'agent://of-a-block', confidence from given, "
+               "(values (1, 0.5), (2, null)) v (seq, confidence)), call as (insert into "
+               "macp.run_llm_calls (run_key, seq, ts, participant_id, prompt_tokens, "
+               "completion_tokens, total_tokens, estimated_cost_usd, latency_ms) select run_key, "
+               "3, now(), 'agent://of-a-block', 1, 1, 2, 0, 100 from given) select true",
+               run_key, closed ? "true" : "false");
+}
+
+/* Runs that are over are summed up in blocks; figures do not change by it, and follow deletions. */
+static void
+figures_of_agents_stay_when_runs_are_summed_up(void **state)
+{
+    enum { BLOCK = 1 << 14, FIRST = 3 * BLOCK, OPEN = 4 * BLOCK, LAST = 6 * BLOCK };
+    static const char sum_up[] = "select bool_or(macp.sum_up_agents()) is not null from "
+                                 "generate_series(1, 10)";
+    static const char summed[] = "select string_agg(block::text, ',' order by block) from "
+                                 "macp.agent_blocks_summed where block > 2";
+
+    (void)state;
+    put_old_run(FIRST, true);
+    put_old_run(FIRST + 1, true);
+    expect_sql(&world, "t", "%s", sum_up);
+    expect_sql(&world, "", "%s", summed); /* more runs may come into the last block */
+    expect_agent("agent://of-a-block", "2 4 10 0.5 100");
+
+    put_old_run(OPEN, false);
+    put_old_run(LAST, true);
+    expect_sql(&world, "t", "%s", sum_up);
+    expect_sql(&world, "3,5", "%s", summed); /* a run of block 4 is not over */
+    expect_agent("agent://of-a-block", "4 8 20 0.5 100");
+    expect_sql(&world, "10", "select messages from macp.agent_blocks where block = 3");
+
+    expect_sql(&world, "2",
+               "with gone as (delete from macp.runs where run_key in (%d, %d) returning 1) select "
+               "count(*) from gone",
+               FIRST, LAST);
+    expect_sql(&world, "5", "%s", summed);
+    expect_agent("agent://of-a-block", "2 4 10 0.5 100");
+}
+
 static void
 negative_outcomes_count_against_positive_ones(void **state)
 {
@@ -767,6 +841,8 @@ main(int argc, char **argv)
         cmocka_unit_test(events_of_all_runs_backwards_are_those_forwards_turned_round),
         cmocka_unit_test(events_of_one_run_backwards_are_numbered),
         cmocka_unit_test(events_between_two_cursors_are_those_that_neither_sent),
+        /* Last: no run may come into what is summed up. */
+        cmocka_unit_test(figures_of_agents_stay_when_runs_are_summed_up),
     };
 
     if (!web_read_arguments(argc, argv, &web))
