@@ -13,10 +13,10 @@ with chosen as materialized (
       from (select l.run_key, l.day, l.id
               from run_list l
              where l.source_ref = $1::text or l.scenario like '%' || like_escape(lower($1)) || '%'
-             limit 1000) named
+             limit 1500) named
       join run_observers o using (run_key)
 ), few as materialized (
-    select from chosen having count(*) < 1000 and coalesce(sum(last_seq), 0) < 50000
+    select from chosen having count(*) < 1500 and coalesce(sum(last_seq), 0) < 75000
 ), filtered as materialized (
     select e.day, e.run_key, e.seq, e.ts, c.id as run_id
       from few
