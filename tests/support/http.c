@@ -164,11 +164,12 @@ http_send(struct http *h, const struct http_request *q, struct http_reply *out, 
 {
     AUTO_BUF request = {0};
     AUTO_BUF answer = {0};
-    int64_t started = clock_mono_us();
+    int64_t started;
     int fd;
 
-    http_reply_fini(out);
+    http_reply_fini(out); /* the last answer may be large: not in this one's time */
     write_request(h, q, &request);
+    started = clock_mono_us();
     fd = dial(h, err);
     if (fd < 0)
         return false;
