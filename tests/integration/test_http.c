@@ -195,11 +195,15 @@ head_answers_like_get_without_a_body(void **state)
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         AUTO_HTTP_REPLY get = {0};
         AUTO_HTTP_REPLY head = {0};
+        AUTO_HTTP_REPLY again = {0};
         char path[256], type[128], length[32];
 
         path_of(paths[i], path, sizeof path);
-        call("GET", path, NULL, false, &get);
-        call("HEAD", path, NULL, false, &head);
+        do { /* the run may begin in between */
+            call("GET", path, NULL, false, &get);
+            call("HEAD", path, NULL, false, &head);
+            call("GET", path, NULL, false, &again);
+        } while (get.body.len != again.body.len);
         if (head.status != get.status || head.body.len > 0)
             fail_msg("HEAD %s: %d with %zu bytes, GET: %d", path, head.status, head.body.len,
                      get.status);
